@@ -1,0 +1,1 @@
+"""A Prio v2 share processor as a Dagster asset graph."""
