@@ -1,0 +1,42 @@
+# Everything is installed into .venv, with the versions of constraints.txt. Another Python: make PYTHON=/path/to/python3.12
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+DEMO_INSTANCE := demo/instance
+
+.PHONY: install test lint demo ui
+
+install: $(INSTALLED)
+
+test: $(INSTALLED)
+	@$(BIN)/pytest
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+demo: $(INSTALLED)
+	@$(BIN)/prio-assets demo
+
+ui: $(INSTALLED)
+	@test -d $(DEMO_INSTANCE) || { echo "There is no $(DEMO_INSTANCE) yet: run 'make demo' first." >&2; exit 1; }
+	@DAGSTER_HOME="$(CURDIR)/$(DEMO_INSTANCE)" $(BIN)/dagster dev --workspace workspace.yaml
+
+# Made last, so that an installation that failed or was interrupted is done again.
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "There is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
+	           "install a newer one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "$(PYTHON) cannot make virtual environments (no venv or ensurepip):" \
+	           "install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Installing into .venv (a minute or two)" >&2
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
+	    --group dev --editable .
+	@touch $@
