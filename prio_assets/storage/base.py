@@ -1,0 +1,82 @@
+"""The storage protocol that everything above codes against, and what is built from its operations.
+
+An object's name is a non-empty string of '/'-separated components. Names are ordered by code point (which is the order
+of their UTF-8 bytes), the order in which object stores list. There are no modification times: no decision may rest on
+them. Every failure of a storage is a `StorageError` that names the object.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
+
+from prio_assets.errors import BatchReason, BatchRejected, ObjectConflictError, StorageError
+
+SMALL_OBJECT_BYTES = 1 << 20
+"""The most that a header or a signature object of three may hold: nothing honest comes near it."""
+
+LARGE_OBJECT_BYTES = 256 << 20
+"""The most that an object read whole into memory may hold, unless the reader says otherwise."""
+
+
+class Store(Protocol):
+    """A bucket with a prefix, or a directory.
+
+    Names that no store can hold (absolute, with a NUL, with a component that is empty, `.` or `..`) are refused with
+    `StorageError` by every operation.
+    """
+
+    def list(self, prefix: str, start: str = "", end: str | None = None) -> Iterator[tuple[str, int]]:
+        """Names that begin with `prefix` and lie in [start, end), with their sizes in bytes, in order of whole names.
+
+        Lazy: the cost grows with the range, not with the storage. A prefix without objects lists as empty, a missing
+        root is a `StorageError`.
+        """
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The components one level below the folder `prefix` ("" or ending in '/') that have something below them.
+
+        In the order of the names below them; what is below is not walked.
+        """
+
+    def open_read(self, name: str) -> BinaryIO:
+        """A stream of the object's bytes; `ObjectMissingError` if there is none."""
+
+    def write(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A stream to write the object to, replacing what is there: visible only when the block ends well.
+
+        When the block ends with an exception nothing is left of it, and the earlier object stays.
+        """
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create the object at once and durably; False, and nothing is changed, if the name is taken."""
+
+    def delete(self, name: str) -> None:
+        """Delete the object; one that is not there is no error."""
+
+
+def read_bytes(store: Store, name: str, limit: int = LARGE_OBJECT_BYTES) -> bytes:
+    """The whole object; `ObjectMissingError`, or `BatchRejected` (object too large) beyond `limit` bytes."""
+    with store.open_read(name) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise BatchRejected(BatchReason.OBJECT_TOO_LARGE, f"{name} has more than {limit} bytes")
+    return data
+
+
+def copy_bytes(store: Store, name: str, data: bytes) -> None:
+    """Create the object, or find it there with these very bytes; `ObjectConflictError` if it has others."""
+    if store.create(name, data):
+        return
+    try:
+        with store.open_read(name) as stream:
+            present = stream.read(len(data) + 1)
+    except StorageError as error:
+        raise StorageError(f"{name} exists and cannot be read back to compare it with ours: {error}") from error
+    if present != data:
+        raise ObjectConflictError(f"{name} exists with other bytes than ours; its bucket's owner must look into it")
+
+
+def exists(store: Store, name: str) -> bool:
+    """Whether there is an object of exactly this name."""
+    first = next(store.list(name, name), None)
+    return first is not None and first[0] == name
