@@ -1,0 +1,134 @@
+"""Roots of unity, and polynomials given by their values at them.
+
+Values at the N-th roots of unity are in natural order: column i belongs to the i-th power of `root_of_unity(N)`.
+Every N is a power of two of at most 2^20. Source: Corrigan-Gibbs and Boneh, "Prio", and the constants of libprio-rs
+0.4.0. Evaluation weights are built by a tree of 2N multiplications that needs no division, so that they are right at
+every point, the roots themselves included.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prio_assets.errors import ConfigurationError
+from prio_assets.prio import field
+from prio_assets.prio.field import PRIME, Elements
+
+MAXIMUM_BINS: Final = 524287
+MAXIMUM_ORDER: Final = 2**20
+
+_GENERATOR: Final = 3925978153  # of order MAXIMUM_ORDER
+
+# Below this width of the tree the packets are the long axis, so they are the contiguous one.
+_NARROW: Final = 32
+
+
+def domain_size(bins: int) -> int:
+    """N, the least power of two that exceeds `bins`; ConfigurationError unless 1 <= bins <= MAXIMUM_BINS."""
+    if not 1 <= bins <= MAXIMUM_BINS:
+        raise ConfigurationError(f"bins {bins} is not between 1 and {MAXIMUM_BINS}: correct the number of bins")
+    return 1 << bins.bit_length()
+
+
+def proof_length(bins: int) -> int:
+    """L, the number of elements of a proof and of a share: the data, f0, g0, h0 and N points of h."""
+    return bins + 3 + domain_size(bins)
+
+
+def root_of_unity(order: int) -> int:
+    """The primitive root of a power of two of at most 2^20; all are powers of one generator."""
+    return pow(_GENERATOR, MAXIMUM_ORDER // order, PRIME)
+
+
+def is_root_of_unity(points: Elements, order: int) -> NDArray[np.bool_]:
+    """Which points [n] are roots of unity of this order."""
+    return np.equal(field.power(points, order), 1)
+
+
+def repeated_squares(points: Elements, count: int) -> list[Elements]:
+    """points to the powers 1, 2, 4, ... 2^(count - 1)."""
+    squares = [points]
+    while len(squares) < count:
+        squares.append(field.multiply(squares[-1], squares[-1]))
+    return squares
+
+
+def evaluation_weights(points: Elements, size: int) -> Elements:
+    """Weights [n, size] whose dot product with the values at the size-th roots is the polynomial's value at a point.
+
+    points: [n]; size: a power of two. The polynomial is the one of degree below `size`.
+    """
+    squares = repeated_squares(points, size.bit_length() - 1) if size > 1 else []
+    roots = _powers(pow(root_of_unity(size), PRIME - 2, PRIME), max(1, size // 2))
+    weights = np.empty((points.size, size), dtype=np.uint64)
+    narrow = min(size, _NARROW)
+    weights[:, :narrow] = _narrow_weights(squares, roots, narrow, size, points.size).T
+    width = narrow
+    while width < size:
+        steps = roots[:: size // (2 * width)]
+        twist = field.multiply(squares[-width.bit_length()][:, np.newaxis], steps)
+        _widen(weights[:, :width], twist, weights[:, width : 2 * width])
+        width *= 2
+    return weights
+
+
+def _narrow_weights(squares: list[Elements], roots: Elements, narrow: int, size: int, packets: int) -> Elements:
+    """The first levels of the tree, [narrow, packets]."""
+    weights = np.empty((narrow, packets), dtype=np.uint64)
+    weights[0] = pow(size, PRIME - 2, PRIME)
+    width = 1
+    while width < narrow:
+        steps = roots[:: size // (2 * width)]
+        twist = field.multiply(squares[-width.bit_length()], steps[:, np.newaxis])
+        _widen(weights[:width], twist, weights[width : 2 * width])
+        width *= 2
+    return weights
+
+
+def _widen(lower: Elements, twist: Elements, upper: Elements) -> None:
+    """One level of the tree, in place: (W, -) becomes (W + W * twist, W - W * twist)."""
+    twisted = field.multiply(lower, twist)
+    upper[...] = field.subtract(lower, twisted)
+    lower[...] = field.add(lower, twisted)
+
+
+def values_between(values: Elements) -> Elements:
+    """From values [n, N] at the N-th roots, the same polynomials' values at the odd 2N-th roots.
+
+    Column j of the result belongs to `root_of_unity(2N)` to the power of 2j + 1; N is at most 2^19.
+    """
+    size = values.shape[1]
+    shifts = _powers(root_of_unity(2 * size), size)
+    scale = field.multiply(shifts, pow(size, PRIME - 2, PRIME))
+    coefficients = _transform(np.ascontiguousarray(values.T), pow(root_of_unity(size), PRIME - 2, PRIME))
+    shifted = field.multiply(coefficients, scale[:, np.newaxis])
+    return np.ascontiguousarray(_transform(shifted, root_of_unity(size)).T)
+
+
+def _transform(values: Elements, root: int) -> Elements:
+    """out[i] = sum over k of root^(ik) * values[k], for values [N, n] (Stockham's order: no bit reversal)."""
+    size, packets = values.shape
+    powers = _powers(root, max(1, size // 2))
+    half, stride = size // 2, 1
+    while half >= 1:
+        first, second = values.reshape(2, half, stride * packets)
+        result = np.empty((half, 2, stride * packets), dtype=np.uint64)
+        result[:, 0] = field.add(first, second)
+        result[:, 1] = field.multiply(field.subtract(first, second), powers[::stride, np.newaxis])
+        values = result
+        half, stride = half // 2, stride * 2
+    return values.reshape(size, packets)
+
+
+@lru_cache(maxsize=4)
+def _powers(base: int, count: int) -> Elements:
+    """base to the powers 0, 1, ... count - 1, for a count that is a power of two; read-only, since it is shared."""
+    powers = np.ones(count, dtype=np.uint64)
+    known = 1
+    while known < count:
+        powers[known : 2 * known] = field.multiply(powers[:known], pow(base, known, PRIME))
+        known *= 2
+    powers.flags.writeable = False
+    return powers
