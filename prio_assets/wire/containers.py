@@ -1,0 +1,254 @@
+"""Avro object container files: the frame of every object that organisations exchange, and of our own.
+
+    "Obj" 01 | metadata map | sync marker (16) | blocks of: record count, byte size, records, sync marker
+
+Writing is deterministic: the sync marker is derived from content and the metadata is in fixed order. Reading takes
+nothing on trust: no size is allocated before it is bounded by a limit or by bytes that are there, and whatever is wrong
+ends in a MalformedError that names the object.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+from fastavro import schemaless_reader, schemaless_writer
+
+from prio_assets.errors import MalformedError
+from prio_assets.wire.codecs import MAXIMUM_BLOCK, compress, decompress
+from prio_assets.wire.resolution import writer_schema
+from prio_assets.wire.schemas import datum_schema, embedded_schema
+
+MAGIC = b"Obj\x01"
+SYNC_BYTES = 16
+BLOCK_BYTES = 16000
+"""A block is closed once it has this many bytes, as the reference's writer does."""
+MAXIMUM_METADATA = 2**20
+PIECE = 2**20
+"""How many bytes of a block are held at once, if no record is greater."""
+
+Block = tuple[int, bytes]
+"""How many records, and their encodings one after another."""
+
+
+def encode_datum(record_name: str, values: dict[str, Any]) -> bytes:
+    """The Avro encoding of one record, without a frame. UUIDs are texts and times numbers in `values`."""
+    buffer = io.BytesIO()
+    schemaless_writer(buffer, datum_schema(record_name), values)
+    return buffer.getvalue()
+
+
+def write_container(record_name: str, records: Iterable[dict[str, Any]], sync_seed: bytes) -> bytes:
+    """The container of the records, codec null. Records equal in order and a seed equal give the same bytes."""
+    return container(record_name, blocks_of(encode_datum(record_name, values) for values in records), sync_seed)
+
+
+def blocks_of(data: Iterable[bytes]) -> Iterator[Block]:
+    """Encoded records gathered into blocks of BLOCK_BYTES and what the last record has over it."""
+    gathered: list[bytes] = []
+    size = 0
+    for datum in data:
+        gathered.append(datum)
+        size += len(datum)
+        if size >= BLOCK_BYTES:
+            yield len(gathered), b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield len(gathered), b"".join(gathered)
+
+
+def container(record_name: str, blocks: Iterable[Block], sync_seed: bytes, codec: str = "null") -> bytes:
+    """The container of blocks of encoded records; without blocks it is the header only.
+
+    `sync_seed` should depend on the content, so that other content has another sync marker. Codecs: null, deflate,
+    snappy.
+    """
+    sync = hashlib.sha256(b"prio-assets sync marker" + sync_seed).digest()[:SYNC_BYTES]
+    metadata = {b"avro.codec": codec.encode(), b"avro.schema": embedded_schema(record_name)}
+    entries = [_length_and(key) + _length_and(value) for key, value in metadata.items()]
+    parts = [MAGIC, encode_long(len(entries)), *entries, encode_long(0), sync]
+    for count, block in blocks:
+        parts += [encode_long(count), _length_and(compress(block, codec)), sync]
+    return b"".join(parts)
+
+
+def encode_long(value: int) -> bytes:
+    """An Avro long: zigzag, then 7 bits a byte from the lowest."""
+    rest = value << 1 if value >= 0 else ~(value << 1)
+    encoded = bytearray()
+    while rest > 0x7F:
+        encoded.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    encoded.append(rest)
+    return bytes(encoded)
+
+
+def read_records(
+    record_name: str, source: BinaryIO, name: str, maximum_records: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """The records of the container in `source`, resolved to our schema of `record_name`, UUIDs as texts.
+
+    Reads block by block, and a block of codec null piece by piece, so that no more than a piece and a record are held.
+    `source.read(n)` must give n bytes unless the source ends. Raises MalformedError, naming the object `name`, for
+    anything that is not such a container up to the source's end, or holds more than `maximum_records`.
+    """
+    try:
+        yield from _read_records(record_name, source, maximum_records)
+    except MalformedError as error:
+        raise MalformedError(f"{name}: {error}") from None
+
+
+def _read_records(record_name: str, source: BinaryIO, maximum_records: int | None) -> Iterator[dict[str, Any]]:
+    if _take(source, len(MAGIC)) != MAGIC:
+        raise MalformedError("not an Avro container")
+    metadata = _read_metadata(source)
+    sync = _take(source, SYNC_BYTES)
+    codec = metadata.get("avro.codec", b"null")
+    read_datum = _datum_reader(metadata, record_name)
+    total = 0
+    while (count := _read_long_or_end(source)) is not None:
+        total += count
+        if maximum_records is not None and total > maximum_records:
+            raise MalformedError(f"holds more than {maximum_records} {record_name} records")
+        yield from _read_block(source, count, codec, read_datum)
+        if _take(source, SYNC_BYTES) != sync:
+            raise MalformedError("a block does not end with the sync marker")
+
+
+def _datum_reader(metadata: dict[str, bytes], record_name: str) -> Callable[[io.BytesIO], dict[str, Any]]:
+    if "avro.schema" not in metadata:
+        raise MalformedError("has no schema")
+    theirs, ours = writer_schema(metadata["avro.schema"], record_name)
+
+    def read_datum(buffer: io.BytesIO) -> dict[str, Any]:
+        return schemaless_reader(buffer, theirs, ours)  # type: ignore[return-value]
+
+    return read_datum
+
+
+def _read_metadata(source: BinaryIO) -> dict[str, bytes]:
+    metadata: dict[str, bytes] = {}
+    left = MAXIMUM_METADATA
+    while count := _read_long(source):
+        if count < 0:  # the map's other form: the count negated, then the size in bytes
+            count = -count
+            _read_long(source)
+        for _ in range(count):
+            key, value = _take_limited(source, left), _take_limited(source, left)
+            left -= len(key) + len(value) + 2
+            metadata[_text(key)] = value
+    return metadata
+
+
+def _take_limited(source: BinaryIO, limit: int) -> bytes:
+    size = _read_long(source)
+    if not 0 <= size <= limit:
+        raise MalformedError(f"its metadata has a negative size or is over {MAXIMUM_METADATA} bytes")
+    return _take(source, size)
+
+
+def _text(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("its metadata has a name that is not UTF-8") from None
+
+
+def _read_block(
+    source: BinaryIO, count: int, codec: bytes, read_datum: Callable[[io.BytesIO], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    size = _read_long(source)
+    if count < 0 or size < 0:
+        raise MalformedError("a block has a negative count or size")
+    if codec not in (b"deflate", b"snappy"):  # what is neither is taken as null
+        yield from _read_data(source, count, size, read_datum)
+        return
+    if size > MAXIMUM_BLOCK:
+        raise MalformedError(f"a compressed block is over the limit of {MAXIMUM_BLOCK} bytes")
+    block = decompress(_take(source, size), codec.decode())
+    yield from _read_data(io.BytesIO(block), count, len(block), read_datum)
+
+
+def _read_data(
+    source: BinaryIO, count: int, size: int, read_datum: Callable[[io.BytesIO], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The `count` records in the next `size` bytes, which they must fill."""
+    if count > size:
+        raise MalformedError("a block states more records than it has bytes")
+    pieces = _Pieces(source, size)
+    for _ in range(count):
+        yield pieces.read_datum(read_datum)
+    if not pieces.at_end():
+        raise MalformedError("a block has bytes that belong to no record")
+
+
+class _Pieces:
+    """A block's bytes, of which only a piece is held: as much as the record being read needs."""
+
+    def __init__(self, source: BinaryIO, size: int) -> None:
+        self._source = source
+        self._ahead = size
+        self._piece = io.BytesIO()
+
+    def read_datum(self, read_datum: Callable[[io.BytesIO], dict[str, Any]]) -> dict[str, Any]:
+        while True:
+            start = self._piece.tell()
+            try:
+                return read_datum(self._piece)
+            except (EOFError, IndexError) as error:  # IndexError: a float that is cut off
+                self._extend(start, error)
+            except Exception as error:  # fastavro raises many types for data that are none
+                raise MalformedError(f"a record is malformed ({type(error).__name__}: {error})") from None
+
+    def at_end(self) -> bool:
+        return self._ahead == 0 and self._piece.read(1) == b""
+
+    def _extend(self, start: int, error: Exception) -> None:
+        """Holds more of what follows `start`, twice as much if that was too little already."""
+        self._piece.seek(start)
+        held = self._piece.read()
+        if self._ahead == 0:
+            raise MalformedError(f"a record is malformed ({type(error).__name__}: {error})") from None
+        if len(held) >= MAXIMUM_BLOCK:
+            raise MalformedError(f"a record is over the limit of {MAXIMUM_BLOCK} bytes")
+        more = min(self._ahead, max(PIECE, len(held)))
+        self._piece = io.BytesIO(held + _take(self._source, more))
+        self._ahead -= more
+
+
+def _take(source: BinaryIO, size: int) -> bytes:
+    """Exactly `size` bytes, allocated as they come."""
+    parts = []
+    while size:
+        part = source.read(min(size, PIECE))
+        if not part:
+            raise MalformedError("ends early")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _read_long(source: BinaryIO) -> int:
+    value = _read_long_or_end(source)
+    if value is None:
+        raise MalformedError("ends early")
+    return value
+
+
+def _read_long_or_end(source: BinaryIO) -> int | None:
+    """An Avro long of at most 10 bytes, or None if the source has ended before it."""
+    value = 0
+    for place in range(10):
+        byte = source.read(1)
+        if not byte and place == 0:
+            return None
+        if not byte:
+            raise MalformedError("ends early")
+        value |= (byte[0] & 0x7F) << (7 * place)
+        if byte[0] < 0x80:
+            return (value >> 1) ^ -(value & 1)
+    raise MalformedError("has a number of more than 10 bytes")
+
+
+def _length_and(data: bytes) -> bytes:
+    return encode_long(len(data)) + data
