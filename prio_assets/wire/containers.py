@@ -9,6 +9,7 @@ ends in a MalformedError that names the object.
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
@@ -98,10 +99,20 @@ def read_records(
         raise MalformedError(f"{name}: {error}") from None
 
 
+def stated_record(source: BinaryIO, name: str) -> str:
+    """The name, without its namespace, of the record that the container in `source` says it holds.
+
+    Only the container's header is read. Raises MalformedError, naming the object `name`.
+    """
+    try:
+        stated = _stated_name(_read_header(source))
+    except MalformedError as error:
+        raise MalformedError(f"{name}: {error}") from None
+    return stated.rpartition(".")[2]
+
+
 def _read_records(record_name: str, source: BinaryIO, maximum_records: int | None) -> Iterator[dict[str, Any]]:
-    if _take(source, len(MAGIC)) != MAGIC:
-        raise MalformedError("not an Avro container")
-    metadata = _read_metadata(source)
+    metadata = _read_header(source)
     sync = _take(source, SYNC_BYTES)
     codec = metadata.get("avro.codec", b"null")
     read_datum = _datum_reader(metadata, record_name)
@@ -124,6 +135,23 @@ def _datum_reader(metadata: dict[str, bytes], record_name: str) -> Callable[[io.
         return schemaless_reader(buffer, theirs, ours)  # type: ignore[return-value]
 
     return read_datum
+
+
+def _read_header(source: BinaryIO) -> dict[str, bytes]:
+    if _take(source, len(MAGIC)) != MAGIC:
+        raise MalformedError("not an Avro container")
+    return _read_metadata(source)
+
+
+def _stated_name(metadata: dict[str, bytes]) -> str:
+    try:
+        schema = json.loads(metadata.get("avro.schema", b"null"))
+    except (ValueError, RecursionError):
+        raise MalformedError("its schema is not JSON") from None
+    stated = schema.get("name") if isinstance(schema, dict) else None
+    if not isinstance(stated, str):
+        raise MalformedError("its schema is not that of a record")
+    return stated
 
 
 def _read_metadata(source: BinaryIO) -> dict[str, bytes]:

@@ -36,6 +36,8 @@ _UUID_LENGTH = 36
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _WINDOW = re.compile(r"([0-9]{12})-([0-9]{12})\.(.*)", re.DOTALL)
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
+_TRIO_MEMBER = re.compile(r"(.*\.(?:batch|validity_[01]))(?:\.avro|\.sig)?", re.DOTALL)
+_SUM_MEMBER = re.compile(r"(.*)\.(?:sum_([01])(?:\.sig)?|invalid_uuid_([01])\.avro)", re.DOTALL)
 _REJECTION_NUMBER = re.compile(r"\.(0|[1-9][0-9]{0,8})")
 _LEDGER_NUMBER = re.compile(r"[0-9]{10}")
 
@@ -98,6 +100,20 @@ def sum_part_objects(instance: str, aggregation: str, window: Window, index: int
     """The three objects of the sum part of the processor `index`; its packets are the invalid ones."""
     stem = f"{instance}/{aggregation}/{_format_window(window)}"
     return Objects(f"{stem}.sum_{index}", f"{stem}.invalid_uuid_{index}.avro", f"{stem}.sum_{index}.sig")
+
+
+def objects_beside(name: str) -> Objects | None:
+    """The three objects of the batch or sum part that one of them belongs to, found by how its name ends alone.
+
+    For files that were moved out of their storage; None for names that end otherwise.
+    """
+    if match := _TRIO_MEMBER.fullmatch(name):
+        stem = match[1]
+        return Objects(stem, f"{stem}.avro", f"{stem}.sig")
+    if match := _SUM_MEMBER.fullmatch(name):
+        stem, index = match[1], match[2] or match[3]
+        return Objects(f"{stem}.sum_{index}", f"{stem}.invalid_uuid_{index}.avro", f"{stem}.sum_{index}.sig")
+    return None
 
 
 def batch_list(aggregation: str, window: Window, index: int) -> str:
