@@ -5,7 +5,6 @@ What a decoded record states is not checked here beyond its types: bounds and ag
 """
 
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
@@ -14,13 +13,10 @@ from uuid import UUID
 
 from prio_assets.errors import MalformedError
 from prio_assets.wire.containers import container, encode_datum, read_records
+from prio_assets.wire.uuids import parse_uuid
 
 MAXIMUM_SUM = 2**32 - 1
 """Greatest value that a sum's element may have: the reference reads unsigned 32-bit values and reduces them."""
-
-UUID_FORMS = re.compile(
-    r"(?:urn:uuid:)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
-)
 
 
 @dataclass(frozen=True)
@@ -275,16 +271,6 @@ def decode(record_type: type[R], data: bytes, name: str) -> R:
     if isinstance(record, SumPart | Totals):
         _check_sum(record.sum, name)
     return record
-
-
-def parse_uuid(text: str) -> UUID:
-    """The UUID that `text` states: hyphenated, 32 bare digits, or `urn:uuid:` and hyphenated; either case.
-
-    Raises MalformedError for every other text, among them forms that `uuid.UUID` takes: braces, misplaced hyphens.
-    """
-    if not UUID_FORMS.fullmatch(text):
-        raise MalformedError(f"{text[:60]!r} is not a UUID")
-    return UUID(text)
 
 
 def _check_sum(values: tuple[int, ...], name: str) -> None:

@@ -1,0 +1,227 @@
+"""Packet files: the shares of a batch, the evaluations of their proofs, and the packets left out of a sum.
+
+A file of shares may be large, so it is streamed as chunks of columns. Packets of the other two kinds are small and
+are held as columns at once. Zero bytes are a file of zero packets: the reference writes no header where there is no
+packet. One packet's fault is that packet's alone; only a fault of the frame costs the file.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prio_assets.errors import BatchReason, BatchRejected, MalformedError, PacketReason
+from prio_assets.prio.engine import Chunk
+from prio_assets.prio.field import Elements, reduce
+from prio_assets.wire.containers import BLOCK_BYTES, Block, blocks_of, container, encode_datum, read_records
+from prio_assets.wire.uuids import HYPHENATED_LENGTH, parse_uuid_texts, uuid_characters
+
+CHUNK_BYTES: Final = 8 * 2**20
+MAXIMUM_VALUE: Final = 2**32 - 1
+"""Greatest validity value that is read: the reference takes unsigned 32-bit values and reduces them."""
+
+_READ_BYTES: Final = 256 * 2**10
+_VARINT_BYTES: Final = 5
+"""Enough for the zigzag form of an unsigned 32-bit value."""
+
+
+@dataclass(frozen=True)
+class IngestionPacket:
+    """A client's share as an ingestor passes it on; the UUID is the client's text, whatever it is."""
+
+    uuid: str
+    encrypted_payload: bytes
+    encryption_key_id: str | None
+    r_pit: int
+    version_configuration: str | None = None
+    device_nonce: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ValidityPackets:
+    """Evaluations of n proofs: uuids uint8[n, 16]; f_r, g_r, h_r uint64[n] with values in [0, p)."""
+
+    uuids: NDArray[np.uint8]
+    f_r: Elements
+    g_r: Elements
+    h_r: Elements
+
+    def __len__(self) -> int:
+        return len(self.uuids)
+
+
+def digest(data: bytes) -> bytes:
+    """SHA-256, by which headers refer to packet files."""
+    return hashlib.sha256(data).digest()
+
+
+def read_chunks(
+    stream: BinaryIO, expected_digest: bytes, name: str, packets_per_chunk: int, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[Chunk]:
+    """The packets of the ingestion file `name`, in chunks of at most so many packets and so many payload bytes.
+
+    A packet greater than `chunk_bytes` is a chunk by itself. The digest is known at the stream's end: only when the
+    iteration has ended well are the chunks what the header states. A file that ends the iteration raises BatchRejected,
+    DIGEST_DIFFERS before PACKETS_MALFORMED. A malformed UUID is a packet's status.
+    """
+    hashing = _HashingStream(stream)
+    source = io.BufferedReader(hashing, _READ_BYTES)
+    malformed = None
+    try:
+        if source.peek(1):
+            yield from _chunks(read_records("PrioDataSharePacket", source, name), packets_per_chunk, chunk_bytes)
+    except MalformedError as error:
+        malformed = str(error)
+        while source.read(_READ_BYTES):
+            pass
+    if hashing.digest() != expected_digest:
+        raise BatchRejected(BatchReason.DIGEST_DIFFERS, f"{name}: its SHA-256 is not the one that the header states")
+    if malformed:
+        raise BatchRejected(BatchReason.PACKETS_MALFORMED, malformed)
+
+
+def encode_ingestion_packets(packets: Iterable[IngestionPacket], sync_seed: bytes, codec: str = "null") -> bytes:
+    """The file of the packets; codecs null, deflate, snappy. Zero packets give a header only."""
+    data = (encode_datum("PrioDataSharePacket", asdict(packet)) for packet in packets)
+    return container("PrioDataSharePacket", blocks_of(data), sync_seed, codec)
+
+
+def encode_validity_packets(packets: ValidityPackets, sync_seed: bytes) -> bytes:
+    """The file of the packets, in order. Zero packets give a header only."""
+    data = [_text_data(packets.uuids), *(_long_data(values) for values in (packets.f_r, packets.g_r, packets.h_r))]
+    return container("PrioValidityPacket", _blocks_of_rows(data), sync_seed)
+
+
+def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
+    """The packets of the validity file `name` that can be used, in order.
+
+    Left out are packets with a malformed UUID or a value that is no unsigned 32-bit integer, and all packets whose UUID
+    is there more than once. Values of p and above are reduced. Raises MalformedError for a file that is none.
+    """
+    records = _read_all("PrioValidityPacket", data, name)
+    uuids, usable = parse_uuid_texts([record["uuid"] for record in records])
+    usable &= ~_duplicated(uuids, usable)
+    columns = []
+    for field in ("f_r", "g_r", "h_r"):
+        values = np.array([record[field] for record in records], dtype=np.int64)
+        usable &= (values >= 0) & (values <= MAXIMUM_VALUE)
+        columns.append(values)
+    f_r, g_r, h_r = (reduce(values[usable].astype(np.uint64)) for values in columns)
+    return ValidityPackets(uuids[usable], f_r, g_r, h_r)
+
+
+def encode_invalid_packets(uuids: NDArray[np.uint8], sync_seed: bytes) -> bytes:
+    """The file of packets uint8[n, 16] that are not in a sum, in order. Zero packets give a header only."""
+    return container("PrioInvalidPacket", _blocks_of_rows([_text_data(uuids)]), sync_seed)
+
+
+def decode_invalid_packets(data: bytes, name: str) -> NDArray[np.uint8]:
+    """The UUIDs uint8[n, 16] in the file `name` of invalid packets, in order and repeated as they are there.
+
+    Texts that are no UUID are left out: the reference lists a packet by the client's text. Raises MalformedError.
+    """
+    records = _read_all("PrioInvalidPacket", data, name)
+    uuids, well_formed = parse_uuid_texts([record["uuid"] for record in records])
+    return uuids[well_formed]
+
+
+class _HashingStream(io.RawIOBase):
+    """A stream's bytes, hashed as they pass."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._stream.read(len(buffer))
+        self._hash.update(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+def _read_all(record_name: str, data: bytes, name: str) -> list[dict[str, Any]]:
+    return list(read_records(record_name, io.BytesIO(data), name)) if data else []
+
+
+def _chunks(records: Iterator[dict[str, Any]], packets_per_chunk: int, chunk_bytes: int) -> Iterator[Chunk]:
+    gathered: list[dict[str, Any]] = []
+    size = 0
+    for record in records:
+        length = len(record["encrypted_payload"])
+        if gathered and (len(gathered) == packets_per_chunk or size + length > chunk_bytes):
+            yield _chunk(gathered)
+            gathered, size = [], 0
+        gathered.append(record)
+        size += length
+    if gathered:
+        yield _chunk(gathered)
+
+
+def _chunk(records: list[dict[str, Any]]) -> Chunk:
+    payloads = [record["encrypted_payload"] for record in records]
+    lengths = np.array([len(payload) for payload in payloads], dtype=np.int64)
+    uuids, well_formed = parse_uuid_texts([record["uuid"] for record in records])
+    status = np.where(well_formed, PacketReason.ACCEPTED, PacketReason.UUID_MALFORMED)
+    return Chunk(
+        buffer=b"".join(payloads),
+        payload_offsets=np.cumsum(lengths) - lengths,
+        payload_lengths=lengths,
+        uuids=uuids,
+        r_pit=np.array([record["r_pit"] for record in records], dtype=np.int64),
+        status=status.astype(np.uint8),
+        encryption_key_ids=tuple(record["encryption_key_id"] for record in records),
+    )
+
+
+def _duplicated(uuids: NDArray[np.uint8], considered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the considered rows of uuids [n, 16] have a UUID that another considered row has, bool[n]."""
+    _, place, count = np.unique(uuids[considered], axis=0, return_inverse=True, return_counts=True)
+    duplicated = np.zeros(len(uuids), dtype=np.bool_)
+    duplicated[considered] = (count > 1)[place.reshape(-1)]
+    return duplicated
+
+
+_Data = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Encodings of one field of n records, each in a row of bytes [n, width], and which bytes of it there are."""
+
+
+def _text_data(uuids: NDArray[np.uint8]) -> _Data:
+    """UUIDs as Avro strings."""
+    rows = np.empty((len(uuids), 1 + HYPHENATED_LENGTH), dtype=np.uint8)
+    rows[:, 0] = 2 * HYPHENATED_LENGTH
+    rows[:, 1:] = uuid_characters(uuids)
+    return rows, np.ones(rows.shape, dtype=np.bool_)
+
+
+def _long_data(values: Elements) -> _Data:
+    """Values below 2^32 as Avro longs: doubled (zigzag), then 7 bits a byte from the lowest."""
+    shifts = np.arange(_VARINT_BYTES, dtype=np.uint64) * np.uint64(7)
+    rest = (values.astype(np.uint64) << np.uint64(1))[:, np.newaxis] >> shifts
+    continued = rest > np.uint64(0x7F)
+    rows: NDArray[np.uint8] = (rest & np.uint64(0x7F)).astype(np.uint8) | (continued.astype(np.uint8) << 7)
+    present = np.ones(rows.shape, dtype=np.bool_)
+    present[:, 1:] = continued[:, :-1]
+    return rows, present
+
+
+def _blocks_of_rows(fields: list[_Data]) -> Iterator[Block]:
+    """The records of which `fields` are the encoded fields, in the blocks that `blocks_of` makes of the same."""
+    rows, present = (np.concatenate(part, axis=1) for part in zip(*fields, strict=True))
+    data = rows[present].tobytes()
+    ends = np.cumsum(present.sum(axis=1))
+    first, start = 0, 0
+    while first < len(ends):
+        last = min(int(np.searchsorted(ends, start + BLOCK_BYTES)), len(ends) - 1)
+        end = int(ends[last])
+        yield last + 1 - first, data[start:end]
+        first, start = last + 1, end
