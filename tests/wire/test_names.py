@@ -267,4 +267,4 @@ def test_batches_are_ordered_by_aggregation_time_and_uuid() -> None:
         BatchName("b", later, UUID(int=1)),
         BatchName("b", later, UUID(int=2)),
     ]
-    assert sorted(reversed(ordered)) == ordered
+    assert sorted([ordered[2], ordered[0], ordered[3], ordered[1]]) == ordered
