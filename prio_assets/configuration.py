@@ -66,7 +66,8 @@ class AggregationConfiguration(Section):
             raise problem("missing; give bins and epsilon, or no parameters at all", key=missing)
         if self.bins is not None and self.hamming_weight is not None and self.hamming_weight > self.bins:
             raise problem(
-                f"{self.hamming_weight} of {self.bins} bins can't be set; lower it, or raise bins", "hamming_weight"
+                f"{self.hamming_weight} of {self.bins} bins can't be set; lower it, or raise bins",
+                key="hamming_weight",
             )
         if self.bins is not None and self.labels is not None and len(self.labels) != self.bins:
             raise problem(f"{len(self.labels)} labels for {self.bins} bins; give every bin one label", key="labels")
@@ -179,7 +180,7 @@ class ProcessorConfiguration(Party):
         for name, aggregation in self.aggregations.items():
             if aggregation.parameters is None:
                 raise problem(
-                    "missing, and needed with peer_has_lists; give bins and epsilon", f"aggregations.{name}.bins"
+                    "missing, and needed with peer_has_lists; give bins and epsilon", key=f"aggregations.{name}.bins"
                 )
 
     def _check_peer_without_lists(self) -> None:
