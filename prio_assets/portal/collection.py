@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from prio_assets.errors import RefusedError
 from prio_assets.prio import field
 from prio_assets.prio.domain import MAXIMUM_BINS
+from prio_assets.wire.batches import NUMBER_OF_SERVERS
 from prio_assets.wire.records import SumPart
 from prio_assets.wire.windows import Window, to_ms
 
-NUMBER_OF_SERVERS = 2
 COMMON_FIELDS = ("name", "bins", "epsilon", "prime", "number_of_servers", "hamming_weight")
 """What both sum parts must say alike, beside the times, the clients and the batches."""
 
