@@ -22,7 +22,7 @@ from prio_assets.errors import BatchReason, BatchRejected, MalformedError, Objec
 from prio_assets.prio.domain import MAXIMUM_BINS
 from prio_assets.prio.field import PRIME
 from prio_assets.wire.keys import SigningKey, VerificationKeys
-from prio_assets.wire.names import BatchName, Objects, sum_part_objects, validity_objects
+from prio_assets.wire.names import BatchName, Objects, Part, sum_part_objects, validity_objects
 from prio_assets.wire.packets import ValidityPackets, decode_invalid_packets, decode_validity_packets, digest
 from prio_assets.wire.records import (
     BatchSignature,
@@ -173,13 +173,29 @@ def read_validation(read: Callable[[str], bytes], batch: BatchName, index: int, 
     BatchRejected, which names the object, for everything that is wrong with what is there.
     """
     header, sealed, objects = _read_batch(ValidityHeader, read, validity_objects(batch, index), keys)
-    check_path(header, batch, objects.header)
-    check_parameters(header.parameters, objects.header)
-    try:
-        packets = decode_validity_packets(sealed.packets, objects.packets)
-    except MalformedError as error:
-        raise BatchRejected(BatchReason.PACKETS_MALFORMED, str(error)) from error
-    return Validation(header, packets, sealed)
+    return _checked_validation(header, sealed, batch, objects)
+
+
+def stored_validation(data: bytes, batch: BatchName, name: str) -> Validation:
+    """A validation that we stored ourselves, in single-object form: all but its signature verified.
+
+    The signature may be by a key that is no longer in use; BatchRejected for everything else that is wrong.
+    """
+    sealed = open_single_object(data, name)
+    if sealed is None:
+        raise BatchRejected(BatchReason.SIGNATURE_MALFORMED, f"{name} is not a validation in single-object form")
+    header = open_header(ValidityHeader, sealed.header, name)
+    check_packet_digest(header, sealed.packets, name)
+    return _checked_validation(header, sealed, batch, Objects(name, name, name))
+
+
+def part_of_batch(data: bytes, part: Part, name: str) -> bytes:
+    """One of the three objects that a batch in single-object form stands for."""
+    sealed = open_single_object(data, name)
+    if sealed is None:
+        raise BatchRejected(BatchReason.SIGNATURE_MALFORMED, f"{name} is not a batch in single-object form")
+    header, packets, signature = sealed.three_objects()
+    return {"header": header, "packets": packets, "signature": signature}[part]
 
 
 def read_sum_part(
@@ -218,6 +234,18 @@ def _read_batch(
     packets = whole.packets if whole is not None else _read_packets(read, objects.packets, header.packet_file_digest)
     check_packet_digest(header, packets, objects.packets)
     return header, SealedBatch(data, packets, _without_parts(signature)), objects
+
+
+def _checked_validation(
+    header: ValidityHeader, sealed: SealedBatch, batch: BatchName, objects: Objects
+) -> Validation:
+    check_path(header, batch, objects.header)
+    check_parameters(header.parameters, objects.header)
+    try:
+        packets = decode_validity_packets(sealed.packets, objects.packets)
+    except MalformedError as error:
+        raise BatchRejected(BatchReason.PACKETS_MALFORMED, str(error)) from error
+    return Validation(header, packets, sealed)
 
 
 def _read_header(read: Callable[[str], bytes], name: str) -> bytes:

@@ -1,0 +1,160 @@
+"""Intake: an ingestion batch in, a validation batch out.
+
+Whatever makes a packet unusable costs that packet and is counted by reason; what makes the batch unusable raises
+`BatchRejected`; what may be our own fault raises an `OperationalError`.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prio_assets.errors import BatchReason, BatchRejected, PacketReason, UndecryptableBatchError
+from prio_assets.prio import field
+from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, duplicated
+from prio_assets.processor.ingestion import IngestionBatch, count_reasons, text_of_reasons
+from prio_assets.wire.batches import SealedBatch, seal
+from prio_assets.wire.keys import SigningKey
+from prio_assets.wire.packets import ValidityPackets, digest, encode_validity_packets
+from prio_assets.wire.records import Totals, ValidityHeader
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What intake computed of one batch: the sealed validation, the private totals, the packets left out by reason."""
+
+    source: IngestionBatch
+    validation: SealedBatch
+    packets: ValidityPackets
+    totals: Totals
+    received: int
+    rejected: Counter[PacketReason]
+
+
+@dataclass(frozen=True)
+class _Verified:
+    """The columns of a whole packet file, and the sum of the data shares of the packets that it accepts."""
+
+    uuids: Uuids
+    f_r: NDArray[np.uint64]
+    g_r: NDArray[np.uint64]
+    h_r: NDArray[np.uint64]
+    status: NDArray[np.uint8]
+    data_sum: NDArray[np.uint64]
+    key_agreements: int
+    failed_key_ids: frozenset[str]
+
+
+def take_in(
+    source: IngestionBatch,
+    signing_key: SigningKey,
+    *,
+    repeated: Uuids = NO_UUIDS,
+    undecryptable_limit: float = 0.1,
+    accept_undecryptable: bool = False,
+) -> Intake:
+    """Verify the packets of one ingestion batch and seal its validation; nothing is written.
+
+    `repeated` are packets that other batches of the window already hold; they are left out. Of the packets whose key
+    agreement could be tried, more than the share `undecryptable_limit`, or all, failing to decrypt is an
+    `UndecryptableBatchError`, unless `accept_undecryptable`.
+    """
+    verified = _verify(source)
+    if not len(verified.status):
+        raise BatchRejected(BatchReason.NO_PACKETS, f"{source.packets_name} holds no packets")
+    if not accept_undecryptable:
+        _check_decryption(verified, undecryptable_limit, source)
+    verified = _without_repetitions(verified, repeated, source)
+    accepted = verified.status == PacketReason.ACCEPTED
+    rejected = count_reasons(verified.status)
+    if not accepted.any():
+        raise BatchRejected(
+            BatchReason.NO_ACCEPTED_PACKETS,
+            f"no packet of {source.packets_name} is usable ({text_of_reasons(rejected)})",
+        )
+    columns = (verified.uuids, verified.f_r, verified.g_r, verified.h_r)
+    packets = ValidityPackets(*(column[accepted] for column in columns))
+    validation = _seal_validation(source, packets, signing_key)
+    totals = _totals(source, validation, verified.data_sum, len(packets.uuids))
+    return Intake(source, validation, packets, totals, len(accepted), rejected)
+
+
+def _verify(source: IngestionBatch) -> _Verified:
+    empty = np.zeros(0, dtype=np.uint64)
+    parts: list[tuple[NDArray[Any], ...]] = [(NO_UUIDS, empty, empty, empty, np.zeros(0, dtype=np.uint8))]
+    data_sum = np.zeros(source.header.bins, dtype=np.uint64)
+    key_agreements = 0
+    failed_key_ids: set[str] = set()
+    for chunk, verification in source.verified_chunks():
+        parts.append((chunk.uuids, verification.f_r, verification.g_r, verification.h_r, verification.status))
+        data_sum = field.add(data_sum, verification.data_sum)
+        key_agreements += verification.key_agreements
+        for position in np.flatnonzero(verification.status == PacketReason.UNDECRYPTABLE):
+            failed_key_ids.add(chunk.encryption_key_ids[position] or "none stated")
+    uuids, f_r, g_r, h_r, status = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Verified(uuids, f_r, g_r, h_r, status, data_sum, key_agreements, frozenset(failed_key_ids))
+
+
+def _check_decryption(verified: _Verified, limit: float, source: IngestionBatch) -> None:
+    failed = int((verified.status == PacketReason.UNDECRYPTABLE).sum())
+    if failed and (failed == verified.key_agreements or failed > limit * verified.key_agreements):
+        stated = ", ".join(sorted(verified.failed_key_ids)[:10])
+        raise UndecryptableBatchError(
+            f"{failed} of {verified.key_agreements} packets of {source.packets_name} decrypt with no configured packet "
+            f"key (encryption key ids: {stated}); add the missing key, or accept that these packets are lost"
+        )
+
+
+def _without_repetitions(verified: _Verified, repeated: Uuids, source: IngestionBatch) -> _Verified:
+    """Leave out UUIDs that stand twice in the file, or in another batch of the window.
+
+    A duplicate counts even where one of its copies is unusable here, because the peer may be able to use both.
+    """
+    legible = verified.status != PacketReason.UUID_MALFORMED
+    twice = np.zeros(len(legible), dtype=bool)
+    twice[legible] = duplicated(verified.uuids[legible])
+    accepted = verified.status == PacketReason.ACCEPTED
+    status = verified.status.copy()
+    status[accepted & contained(verified.uuids, repeated)] = PacketReason.REPEATED_IN_WINDOW
+    status[accepted & twice] = PacketReason.UUID_DUPLICATED
+    dropped = np.flatnonzero(accepted & (status != PacketReason.ACCEPTED))
+    if not len(dropped):
+        return verified
+    data_sum = field.subtract(verified.data_sum, source.sum_of_positions(dropped))
+    return replace(verified, status=status, data_sum=data_sum)
+
+
+def _seal_validation(source: IngestionBatch, packets: ValidityPackets, signing_key: SigningKey) -> SealedBatch:
+    header = source.header
+    # The sync marker stands before the packets, so it derives from what determines them.
+    seed = header.packet_file_digest + header.batch_uuid.bytes + bytes([source.opener.server_index])
+    data = encode_validity_packets(packets, seed)
+    validity = ValidityHeader(
+        batch_uuid=header.batch_uuid,
+        name=header.name,
+        bins=header.bins,
+        epsilon=header.epsilon,
+        prime=header.prime,
+        number_of_servers=header.number_of_servers,
+        hamming_weight=header.hamming_weight,
+        packet_file_digest=digest(data),
+    )
+    return seal(validity, data, signing_key)
+
+
+def _totals(source: IngestionBatch, validation: SealedBatch, data_sum: NDArray[np.uint64], packets: int) -> Totals:
+    header = source.header
+    return Totals(
+        batch_uuid=header.batch_uuid,
+        bins=header.bins,
+        epsilon=header.epsilon,
+        prime=header.prime,
+        number_of_servers=header.number_of_servers,
+        hamming_weight=header.hamming_weight,
+        packet_file_digest=header.packet_file_digest,
+        validity_digest=digest(validation.packets),
+        packets=packets,
+        sum=tuple(data_sum.tolist()),
+    )

@@ -1,0 +1,127 @@
+"""The ledger: which batches were spent in which window, one numbered entry a decision, never changed or deleted.
+
+Entries are created only if absent, without gaps, so two runs of one processor cannot both build on the same last entry,
+and neither a batch nor a window can be spent twice.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
+
+import numpy as np
+
+from prio_assets.errors import StateError
+from prio_assets.processor.columns import NO_UUIDS, Uuids, sort_uuids
+from prio_assets.processor.steps import STATE, Create
+from prio_assets.storage.base import Store, read_bytes
+from prio_assets.wire import names
+from prio_assets.wire.packets import digest
+from prio_assets.wire.records import Counted, LedgerEntry, ListedBatch, Parameters, decode, encode
+from prio_assets.wire.windows import Window, to_ms
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a ledger entry records: the set of a window (empty: the window is closed) and the packets that it counts.
+
+    `answer` is the second processor's signed list; None toward a peer that knows no lists.
+    """
+
+    window: Window
+    batches: tuple[ListedBatch, ...]
+    parameters: Parameters
+    minimum_clients: int
+    counted: Uuids
+    answer: bytes | None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The part of an aggregation's ledger that a window's decision depends on, newest entry last."""
+
+    aggregation: str
+    length: int
+    entries: tuple[LedgerEntry, ...]
+    counted: Uuids
+
+    @cached_property
+    def spent(self) -> frozenset[UUID]:
+        """The batches that stand in a set of these entries."""
+        return frozenset(listed.batch_uuid for entry in self.entries for listed in entry.batches)
+
+    def entry(self, window: Window) -> LedgerEntry | None:
+        """The decision about this window, None while it is open."""
+        times = (to_ms(window.start), to_ms(window.end))
+        for entry in self.entries:
+            if (entry.aggregation_start_time, entry.aggregation_end_time) == times:
+                return entry
+        return None
+
+    def append(self, decision: Decision) -> list[Create]:
+        """The steps that append a decision: the packets that it counts, then the entry, if its number is still free."""
+        packets = encode(Counted(sort_uuids(decision.counted).tobytes()))
+        end = to_ms(decision.window.end)
+        parameters = decision.parameters
+        entry = LedgerEntry(
+            number=self.length + 1,
+            aggregation_start_time=to_ms(decision.window.start),
+            aggregation_end_time=end,
+            newest_end=max([end, *(entry.newest_end for entry in self.entries[-1:])]),
+            minimum_clients=decision.minimum_clients,
+            bins=parameters.bins,
+            epsilon=parameters.epsilon,
+            prime=parameters.prime,
+            number_of_servers=parameters.number_of_servers,
+            hamming_weight=parameters.hamming_weight,
+            batches=decision.batches,
+            answer=decision.answer,
+            counted_digest=digest(packets),
+        )
+        return [
+            Create(STATE, names.counted(self.aggregation, digest(packets)), packets),
+            Create(STATE, names.ledger_entry(self.aggregation, entry.number), encode(entry), stop_if_taken=True),
+        ]
+
+
+def read_ledger(state: Store, aggregation: str, back_to: datetime, *, with_counted: bool = True) -> Ledger:
+    """Read back until an entry's `newest_end` is at or before `back_to`: older ones can't hold an eligible batch.
+
+    The entry at which reading stops is part of the result, so that the next `newest_end` is right. Raises `StateError`
+    where a number is missing.
+    """
+    length = _length(state, aggregation)
+    entries: list[LedgerEntry] = []
+    for number in range(length, 0, -1):
+        name = names.ledger_entry(aggregation, number)
+        entry = decode(LedgerEntry, read_bytes(state, name), name)
+        if entry.number != number:
+            raise StateError(f"{name} says that it is entry {entry.number}; the state storage was tampered with")
+        entries.append(entry)
+        if entry.newest_end <= to_ms(back_to):
+            break
+    columns = [read_counted(state, aggregation, entry) for entry in entries] if with_counted else []
+    return Ledger(aggregation, length, tuple(reversed(entries)), np.concatenate([NO_UUIDS, *columns]))
+
+
+def read_counted(state: Store, aggregation: str, entry: LedgerEntry) -> Uuids:
+    """The sorted UUIDs of the packets that an entry counts, uint8 of shape [n, 16]."""
+    name = names.counted(aggregation, entry.counted_digest)
+    data = read_bytes(state, name)
+    if digest(data) != entry.counted_digest:
+        raise StateError(f"{name} is not what ledger entry {entry.number} of {aggregation} names; restore it")
+    return np.frombuffer(decode(Counted, data, name).uuids, dtype=np.uint8).reshape(-1, 16)
+
+
+def _length(state: Store, aggregation: str) -> int:
+    numbers = []
+    for name, _ in state.list(names.ledger(aggregation)):
+        number = name.removeprefix(names.ledger(aggregation))
+        if number.isascii() and number.isdigit():
+            numbers.append(int(number))
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise StateError(
+            f"the ledger of {aggregation} has a gap: {len(numbers)} entries up to number {max(numbers)}; nothing is "
+            "decided before it is restored"
+        )
+    return len(numbers)

@@ -1,0 +1,99 @@
+"""A share processor at work: its configuration with storages, keys, engine and clock at hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from prio_assets.clock import Clock, system_clock
+from prio_assets.configuration import ProcessorConfiguration, ProcessorStores
+from prio_assets.errors import MalformedError, ObjectMissingError, StateError
+from prio_assets.prio.encryption import PacketDecryptionKey
+from prio_assets.prio.engine import Engine, choose_engine
+from prio_assets.processor.ingestion import Opener
+from prio_assets.processor.own_store import OwnStore
+from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
+from prio_assets.wire import names
+from prio_assets.wire.keys import SigningKey, VerificationKeys
+from prio_assets.wire.records import State, decode, encode
+from prio_assets.wire.windows import from_ms, to_ms
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ShareProcessor:
+    """One role of one instance. Keys are read when the processor is made; storages are opened, not read."""
+
+    settings: ProcessorConfiguration
+    stores: ProcessorStores
+    signing_key: SigningKey
+    packet_keys: Sequence[PacketDecryptionKey]
+    engine: Engine
+    clock: Clock
+
+    @property
+    def own(self) -> OwnStore:
+        """What this processor keeps for itself."""
+        return OwnStore(self.stores.own_validations)
+
+    @property
+    def own_keys(self) -> VerificationKeys:
+        """The keys that verify what this processor signed."""
+        return {self.signing_key.identifier: self.signing_key.public}
+
+    @property
+    def opener(self) -> Opener:
+        """What it takes to read the shares of an ingestion batch."""
+        return Opener(self.settings.server_index, self.settings.ingestor_keys, self.packet_keys, self.engine)
+
+    @cached_property
+    def stores_by_name(self) -> Mapping[str, Store]:
+        """The storages under the names that steps use."""
+        return self.stores._asdict()
+
+
+def load_processor(settings: ProcessorConfiguration, clock: Clock = system_clock) -> ShareProcessor:
+    """The processor of a configuration; resolves its secrets (`ConfigurationError` names the reference)."""
+    return ShareProcessor(
+        settings=settings,
+        stores=settings.stores,
+        signing_key=settings.signing_key.load(),
+        packet_keys=settings.load_packet_decryption_keys(),
+        engine=choose_engine(),
+        clock=clock,
+    )
+
+
+def read_state(processor: ShareProcessor) -> State:
+    """The record that the state storage was made for this processor; `StateError` with the remedy otherwise."""
+    settings = processor.settings
+    try:
+        state = decode(State, read_bytes(processor.stores.state, names.STATE, SMALL_OBJECT_BYTES), names.STATE)
+    except ObjectMissingError as error:
+        raise StateError(
+            f"processor {settings.name} has no state in {settings.state}: run `prio-assets state init`; without it "
+            "nothing is decided or summed"
+        ) from error
+    except MalformedError as error:
+        raise StateError(f"the state of processor {settings.name} in {settings.state} is damaged: {error}") from error
+    mine = (STATE_VERSION, settings.instance, settings.server_index)
+    if (state.version, state.instance_name, state.server_index) != mine:
+        raise StateError(
+            f"the state in {settings.state} is version {state.version} of instance {state.instance_name}, server "
+            f"{state.server_index}; processor {settings.name} is version {STATE_VERSION} of instance "
+            f"{settings.instance}, server {settings.server_index}: give each processor a state storage of its own"
+        )
+    return state
+
+
+def not_before(processor: ShareProcessor) -> datetime:
+    """Batches whose path time is earlier are never summed; aware datetime in UTC."""
+    return from_ms(read_state(processor).not_before)
+
+
+def initialise_state(processor: ShareProcessor, before: datetime) -> bool:
+    """Create the state storage's record with `not_before` = `before`; False if there is one already."""
+    settings = processor.settings
+    state = State(STATE_VERSION, settings.instance, settings.server_index, to_ms(before))
+    return processor.stores.state.create(names.STATE, encode(state))

@@ -1,0 +1,95 @@
+"""Which batches are ready: both validations are here and hold, with the packets that both find valid."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError
+from prio_assets.processor.aggregation import valid_packets
+from prio_assets.processor.columns import Uuids
+from prio_assets.processor.own_store import is_rejected
+from prio_assets.processor.processor import ShareProcessor
+from prio_assets.storage.base import Store, exists, read_bytes
+from prio_assets.wire import names
+from prio_assets.wire.batches import Validation, read_validation
+from prio_assets.wire.names import BatchName
+from prio_assets.wire.packets import digest
+from prio_assets.wire.records import ListedBatch, Parameters
+from prio_assets.wire.windows import from_ms, to_ms
+
+
+@dataclass(frozen=True)
+class ReadyBatch:
+    """A batch with both validations: their packet digests by writer's index, and the UUIDs valid at both."""
+
+    batch: BatchName
+    digests: tuple[bytes, bytes]
+    valid: Uuids
+    parameters: Parameters
+
+    def listed(self, repeated: Iterable[UUID] = ()) -> ListedBatch:
+        """The batch as an entry of a batch list."""
+        return ListedBatch(self.batch.uuid, to_ms(self.batch.time), *self.digests, repeated=tuple(sorted(repeated)))
+
+    def is_listed_as(self, listed: ListedBatch) -> bool:
+        """Whether the entry names this batch and these validations."""
+        return (listed.batch_uuid, listed.batch_time, listed.validity_digest_0, listed.validity_digest_1) == (
+            self.batch.uuid,
+            to_ms(self.batch.time),
+            *self.digests,
+        )
+
+
+def listed_name(aggregation: str, listed: ListedBatch) -> BatchName:
+    """The name of the batch that a list entry is about."""
+    return BatchName(aggregation, from_ms(listed.batch_time), listed.batch_uuid)
+
+
+def read_own_validation(processor: ShareProcessor, batch: BatchName) -> Validation:
+    """Our stored validation; `BatchRejected` where there is none or it is damaged."""
+    own = processor.own.validation(batch)
+    if own is None:
+        raise BatchRejected(
+            BatchReason.OBJECT_MISSING, f"{names.own_validation(batch)} is missing: the batch was not taken in here"
+        )
+    return own
+
+
+def read_peer_validation(processor: ShareProcessor, batch: BatchName) -> Validation:
+    """The peer's validation in our bucket, wholly verified; `BatchRejected` otherwise."""
+    settings, bucket = processor.settings, processor.stores.peer_validations
+    try:
+        return read_validation(lambda name: read_bytes(bucket, name), batch, settings.peer_index, settings.peer_keys)
+    except ObjectMissingError as error:
+        raise BatchRejected(BatchReason.OBJECT_MISSING, f"the peer's validation is not here: {error}") from error
+
+
+def read_ready(processor: ShareProcessor, batch: BatchName) -> ReadyBatch:
+    """The batch, if its validations are here, hold and agree; `BatchRejected` says what it waits for or why not."""
+    own = read_own_validation(processor, batch)
+    peer = read_peer_validation(processor, batch)
+    expected = processor.settings.expected_parameters(batch.aggregation) or own.header.parameters
+    for who, validation in (("our", own), ("the peer's", peer)):
+        if validation.header.parameters != expected:
+            raise BatchRejected(
+                BatchReason.PARAMETERS_DIFFER,
+                f"{who} validation of {batch.base} has {validation.header.parameters}, not {expected}",
+            )
+    digests = digest(own.sealed.packets), digest(peer.sealed.packets)
+    by_index = digests if processor.settings.server_index == 0 else digests[::-1]
+    return ReadyBatch(batch, by_index, valid_packets(own.packets, peer.packets), expected)
+
+
+def check_eligible(processor: ShareProcessor, batch: BatchName) -> None:
+    """Beyond its validations: ours was sent, the ingestion batch is still there, nobody left the batch out."""
+    if is_rejected(rejection := processor.own.last_rejection(batch)):
+        raise BatchRejected(BatchReason(rejection.reason), f"{batch.base} was left out: {rejection.details}")
+    if processor.own.receipt(batch) is None:
+        raise BatchRejected(BatchReason.OBJECT_MISSING, f"our validation of {batch.base} has not been sent yet")
+    for name in names.ingestion_objects(batch):
+        _check_there(processor.stores.ingestion, name)
+
+
+def _check_there(store: Store, name: str) -> None:
+    if not exists(store, name):
+        raise BatchRejected(BatchReason.OBJECT_MISSING, f"{name} is no longer in the ingestion bucket")

@@ -1,0 +1,42 @@
+"""Sending our validation to the peer: from the stored bytes, in the form that the peer reads, then the receipt."""
+
+from prio_assets.processor.ingestion import open_ingestion_batch
+from prio_assets.processor.processor import ShareProcessor
+from prio_assets.processor.readiness import read_own_validation
+from prio_assets.processor.steps import OWN_VALIDATIONS, PEER_BUCKET, Copy, Create, Step
+from prio_assets.wire import names
+from prio_assets.wire.names import BatchName
+from prio_assets.wire.packets import digest
+from prio_assets.wire.records import Receipt, encode
+from prio_assets.wire.windows import to_ms
+
+
+def steps_to_send(processor: ShareProcessor, batch: BatchName) -> list[Step]:
+    """Copy the stored validation to the peer's bucket, the signature last, and record the receipt after it."""
+    own = read_own_validation(processor, batch)
+    receipt = Receipt(recorded_digest(processor, batch), digest(own.sealed.packets), to_ms(processor.clock()))
+    return [*_copies(processor, batch), Create(OWN_VALIDATIONS, names.receipt(batch), encode(receipt))]
+
+
+def recorded_digest(processor: ShareProcessor, batch: BatchName) -> bytes:
+    """The digest of the packet file that intake read, from what intake kept, else from the ingestion header."""
+    totals = processor.own.totals(batch, processor.own_keys)
+    if totals is not None:
+        return totals.packet_file_digest
+    receipt = processor.own.receipt(batch)
+    if receipt is not None:
+        return receipt.packet_file_digest
+    source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, expected=None)
+    return source.header.packet_file_digest
+
+
+def _copies(processor: ShareProcessor, batch: BatchName) -> list[Copy]:
+    source = names.own_validation(batch)
+    target = names.validity_objects(batch, processor.settings.server_index)
+    if processor.settings.single_object_validations:
+        return [Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.signature)]
+    return [
+        Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.packets, "packets"),
+        Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.header, "header"),
+        Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.signature, "signature"),
+    ]

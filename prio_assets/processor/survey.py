@@ -1,0 +1,184 @@
+"""What storage holds of an aggregation: names, and the few small objects that decisions hang on. No shares are read."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from prio_assets.errors import RefusedError, StateError
+from prio_assets.processor.agreement import read_list
+from prio_assets.processor.ledger import read_ledger
+from prio_assets.processor.own_store import is_rejected
+from prio_assets.processor.processor import ShareProcessor, not_before
+from prio_assets.storage.base import Store
+from prio_assets.wire import names
+from prio_assets.wire.names import BatchName, NameRange
+from prio_assets.wire.records import BatchList, LedgerEntry, Rejection
+from prio_assets.wire.windows import Window, from_ms
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One aggregation of one processor, for the batches and windows of a range of time.
+
+    `ingested` are complete ingestion batches with their size in bytes, `peer` the peer's validations in our bucket with
+    theirs; `rejections` those batches whose last record leaves them out. `state_fault` says why nothing is decided.
+    """
+
+    aggregation: str
+    ingested: Mapping[BatchName, int]
+    incomplete: frozenset[BatchName]
+    validated: frozenset[BatchName]
+    sent: frozenset[BatchName]
+    rejections: Mapping[BatchName, Rejection]
+    peer: Mapping[BatchName, int]
+    own_lists: frozenset[Window]
+    sent_lists: frozenset[Window]
+    peer_lists: Mapping[Window, BatchList]
+    refused_lists: Mapping[Window, str]
+    decided: Mapping[Window, LedgerEntry]
+    sent_sums: frozenset[Window]
+    not_before: datetime | None
+    state_fault: str
+
+
+def survey(processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime) -> Survey:
+    """Look at the batches whose time is in [begin, end), and the windows that lie in it."""
+    settings, stores = processor.settings, processor.stores
+    trios = _trios(stores.ingestion, names.time_range(aggregation, begin, end))
+    complete = {batch: sum(parts.values()) for batch, parts in trios.items() if len(parts) == 3}
+    try:
+        earliest, fault = not_before(processor), ""
+        decided = _decided(processor, aggregation, begin)
+    except StateError as error:
+        earliest, fault, decided = None, str(error), {}
+    own_lists, sent_lists = (
+        _own_windows(processor, aggregation, begin, end, prefix) if earliest else frozenset()
+        for prefix in ("", names.sent(""))
+    )
+    peer_lists, refused = _peer_lists(processor, aggregation, begin, end) if settings.peer_has_lists else ({}, {})
+    return Survey(
+        aggregation=aggregation,
+        ingested=complete,
+        incomplete=frozenset(trios.keys() - complete.keys()),
+        validated=frozenset(_own_batches(processor, aggregation, begin, end, names.VALIDATIONS)),
+        sent=frozenset(_own_batches(processor, aggregation, begin, end, names.RECEIPTS)),
+        rejections=_rejections(processor, aggregation, begin, end),
+        peer=_peer_validations(processor, aggregation, begin, end),
+        own_lists=own_lists,
+        sent_lists=sent_lists,
+        peer_lists=peer_lists,
+        refused_lists=refused,
+        decided=decided,
+        sent_sums=_sent_sums(processor, aggregation, begin, end) if earliest else frozenset(),
+        not_before=earliest,
+        state_fault=fault,
+    )
+
+
+def aggregations(processor: ShareProcessor) -> list[str]:
+    """The aggregations that the ingestion bucket has, those among its folders that can be one."""
+    return [folder for folder in processor.stores.ingestion.folders("") if names.is_aggregation(folder)]
+
+
+def _trios(store: Store, within: NameRange) -> dict[BatchName, dict[str, int]]:
+    """Sizes by part of the ingestion batches in a range; stray objects are passed over."""
+    trios: dict[BatchName, dict[str, int]] = defaultdict(dict)
+    for name, size in store.list(*within):
+        found = names.parse_ingestion_object(name)
+        if found is not None:
+            trios[found[0]][found[1]] = size
+    return trios
+
+
+def _own_batches(
+    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
+) -> Iterator[BatchName]:
+    for name, _ in processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, folder)):
+        batch = names.parse_own_object(folder, name)
+        if batch is not None:
+            yield batch
+
+
+def _rejections(
+    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime
+) -> dict[BatchName, Rejection]:
+    """The batches that are left out now."""
+    batches = set()
+    listed = processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, names.REJECTIONS))
+    for name, _ in listed:
+        found = names.parse_rejection(name)
+        if found is not None:
+            batches.add(found[0])
+    last = ((batch, processor.own.last_rejection(batch)) for batch in sorted(batches))
+    return {batch: record for batch, record in last if is_rejected(record)}
+
+
+def _peer_validations(
+    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime
+) -> dict[BatchName, int]:
+    """The peer's validations whose signature, which is written last, is here; the size is that of all their objects."""
+    sizes: dict[BatchName, int] = defaultdict(int)
+    signed = set()
+    for name, size in processor.stores.peer_validations.list(*names.time_range(aggregation, begin, end)):
+        found = names.parse_validity_object(name, processor.settings.peer_index)
+        if found is not None:
+            sizes[found[0]] += size
+            if found[1] == "signature":
+                signed.add(found[0])
+    return {batch: size for batch, size in sizes.items() if batch in signed}
+
+
+def _own_windows(
+    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
+) -> frozenset[Window]:
+    """The windows that have our own list in the state storage, or (in the folder of receipts) its receipt."""
+    found = set()
+    for name, _ in processor.stores.state.list(*_below(folder, names.batch_list_range(aggregation, begin, end))):
+        parsed = names.parse_batch_list(name.removeprefix(folder), processor.settings.server_index)
+        if parsed is not None:
+            found.add(parsed[1])
+    return frozenset(found)
+
+
+def _sent_sums(processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime) -> frozenset[Window]:
+    """The windows whose sum part the portal has."""
+    settings, found = processor.settings, set()
+    within = _below(names.sent(""), names.sum_part_range(settings.instance, aggregation, begin, end))
+    for name, _ in processor.stores.state.list(*within):
+        parsed = names.parse_sum_part_object(name.removeprefix(names.sent("")), settings.server_index)
+        if parsed is not None:
+            found.add(parsed[2])
+    return frozenset(found)
+
+
+def _decided(processor: ShareProcessor, aggregation: str, begin: datetime) -> dict[Window, LedgerEntry]:
+    ledger = read_ledger(processor.stores.state, aggregation, begin, with_counted=False)
+    return {
+        Window(from_ms(entry.aggregation_start_time), from_ms(entry.aggregation_end_time)): entry
+        for entry in ledger.entries
+    }
+
+
+def _peer_lists(
+    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime
+) -> tuple[dict[Window, BatchList], dict[Window, str]]:
+    """The peer's lists that verify, and of the others why not."""
+    lists, refused = {}, {}
+    for name, _ in processor.stores.peer_validations.list(*names.batch_list_range(aggregation, begin, end)):
+        parsed = names.parse_batch_list(name, processor.settings.peer_index)
+        if parsed is None:
+            continue
+        window = parsed[1]
+        try:
+            found = read_list(processor, aggregation, window, own=False)
+        except RefusedError as error:
+            refused[window] = str(error)
+        else:
+            if found is not None:
+                lists[window] = found[0]
+    return lists, refused
+
+
+def _below(folder: str, within: NameRange) -> NameRange:
+    return NameRange(folder + within.prefix, folder + within.start, folder + within.end)
