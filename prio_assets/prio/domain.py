@@ -21,9 +21,6 @@ MAXIMUM_ORDER: Final = 2**20
 
 _GENERATOR: Final = 3925978153  # of order MAXIMUM_ORDER
 
-# Below this width of the tree the packets are the long axis, so they are the contiguous one.
-_NARROW: Final = 32
-
 
 def domain_size(bins: int) -> int:
     """N, the least power of two that exceeds `bins`; ConfigurationError unless 1 <= bins <= MAXIMUM_BINS."""
@@ -60,38 +57,21 @@ def evaluation_weights(points: Elements, size: int) -> Elements:
 
     points: [n]; size: a power of two. The polynomial is the one of degree below `size`.
     """
-    squares = repeated_squares(points, size.bit_length() - 1) if size > 1 else []
+    squares = repeated_squares(points, size.bit_length() - 1)
     roots = _powers(pow(root_of_unity(size), PRIME - 2, PRIME), max(1, size // 2))
     weights = np.empty((points.size, size), dtype=np.uint64)
-    narrow = min(size, _NARROW)
-    weights[:, :narrow] = _narrow_weights(squares, roots, narrow, size, points.size).T
-    width = narrow
-    while width < size:
-        steps = roots[:: size // (2 * width)]
-        twist = field.multiply(squares[-width.bit_length()][:, np.newaxis], steps)
-        _widen(weights[:, :width], twist, weights[:, width : 2 * width])
-        width *= 2
-    return weights
-
-
-def _narrow_weights(squares: list[Elements], roots: Elements, narrow: int, size: int, packets: int) -> Elements:
-    """The first levels of the tree, [narrow, packets]."""
-    weights = np.empty((narrow, packets), dtype=np.uint64)
-    weights[0] = pow(size, PRIME - 2, PRIME)
+    weights[:, 0] = pow(size, PRIME - 2, PRIME)
     width = 1
-    while width < narrow:
-        steps = roots[:: size // (2 * width)]
-        twist = field.multiply(squares[-width.bit_length()], steps[:, np.newaxis])
-        _widen(weights[:width], twist, weights[width : 2 * width])
+    while width < size:
+        # One level of the tree: (W, -) becomes (W + x, W - x), where x is W times a power of the point and of a root.
+        lower, upper = weights[:, :width], weights[:, width : 2 * width]
+        point_power = squares[-width.bit_length()][:, np.newaxis]
+        twist = field.multiply(point_power, roots[:: size // (2 * width)])
+        x = field.multiply(lower, twist)
+        upper[...] = field.subtract(lower, x)
+        lower[...] = field.add(lower, x)
         width *= 2
     return weights
-
-
-def _widen(lower: Elements, twist: Elements, upper: Elements) -> None:
-    """One level of the tree, in place: (W, -) becomes (W + W * twist, W - W * twist)."""
-    twisted = field.multiply(lower, twist)
-    upper[...] = field.subtract(lower, twisted)
-    lower[...] = field.add(lower, twisted)
 
 
 def values_between(values: Elements) -> Elements:
