@@ -226,7 +226,7 @@ class _Pieces:
             except (EOFError, IndexError) as error:  # IndexError: a float that is cut off
                 self._extend(start, error)
             except Exception as error:  # fastavro raises many types for data that are none
-                raise MalformedError(f"a record is malformed ({type(error).__name__}: {error})") from None
+                raise MalformedError(_record_fault(error)) from None
 
     def at_end(self) -> bool:
         return self._ahead == 0 and self._piece.read(1) == b""
@@ -236,12 +236,17 @@ class _Pieces:
         self._piece.seek(start)
         held = self._piece.read()
         if self._ahead == 0:
-            raise MalformedError(f"a record is malformed ({type(error).__name__}: {error})") from None
+            raise MalformedError(_record_fault(error)) from None
         if len(held) >= MAXIMUM_BLOCK:
             raise MalformedError(f"a record is over the limit of {MAXIMUM_BLOCK} bytes")
         more = min(self._ahead, max(PIECE, len(held)))
         self._piece = io.BytesIO(held + _take(self._source, more))
         self._ahead -= more
+
+
+def _record_fault(error: Exception) -> str:
+    """One line of bounded length: fastavro quotes from schemas that others wrote."""
+    return f"a record is malformed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
 
 
 def _take(source: BinaryIO, size: int) -> bytes:

@@ -208,7 +208,7 @@ def _long_data(values: Elements) -> _Data:
     shifts = np.arange(_VARINT_BYTES, dtype=np.uint64) * np.uint64(7)
     rest = (values.astype(np.uint64) << np.uint64(1))[:, np.newaxis] >> shifts
     continued = rest > np.uint64(0x7F)
-    rows: NDArray[np.uint8] = (rest & np.uint64(0x7F)).astype(np.uint8) | (continued.astype(np.uint8) << 7)
+    rows: NDArray[np.uint8] = (rest & np.uint64(0x7F)).astype(np.uint8) | (continued.astype(np.uint8) << np.uint8(7))
     present = np.ones(rows.shape, dtype=np.bool_)
     present[:, 1:] = continued[:, :-1]
     return rows, present

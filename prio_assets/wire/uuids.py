@@ -73,12 +73,17 @@ def uuid_columns(uuids: Iterable[UUID]) -> NDArray[np.uint8]:
     return np.frombuffer(bytearray().join(uuid.bytes for uuid in uuids), dtype=np.uint8).reshape(-1, UUID_BYTES)
 
 
+def uuid_values(uuids: NDArray[np.uint8]) -> list[UUID]:
+    """The UUIDs of a column, uint8[n, 16]."""
+    return [UUID(bytes=row.tobytes()) for row in uuids]
+
+
 def _parse_hyphenated(joined: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Columns as of `parse_uuid_texts`, of ASCII texts of 36 characters joined."""
     characters = np.frombuffer(joined.encode("ascii"), dtype=np.uint8).reshape(-1, HYPHENATED_LENGTH)
     digits = _DIGIT_VALUES[characters[:, _DIGIT_PLACES]]
     hyphens_in_place = (characters[:, HYPHENS] == ord("-")).all(axis=1)
     well_formed = hyphens_in_place & (digits != _NO_DIGIT).all(axis=1)
-    uuids: NDArray[np.uint8] = (digits[:, 0::2] << 4) | (digits[:, 1::2] & 0x0F)
+    uuids: NDArray[np.uint8] = (digits[:, 0::2] << np.uint8(4)) | (digits[:, 1::2] & np.uint8(0x0F))
     uuids[~well_formed] = 0
     return uuids, well_formed
