@@ -25,7 +25,7 @@ from prio_assets.wire.keys import (
     parse_signing_key,
     parse_verification_key,
 )
-from prio_assets.wire.names import is_aggregation
+from prio_assets.wire.names import is_aggregation, is_instance
 
 LONGEST_DURATION = timedelta(days=3650)  # so that times stay within the calendar
 Key = TypeVar("Key")
@@ -76,6 +76,8 @@ def check_instance_name(name: str) -> str:
     """Instance names are a folder of the sum part storage."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise problem("not an instance name; use letters, digits, '-', '_' and '.' only, the first a letter or digit")
+    if not is_instance(name):
+        raise problem("reserved for other objects of the state storage; choose another instance name")
     return name
 
 

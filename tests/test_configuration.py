@@ -214,6 +214,7 @@ BAD_SETTINGS = [
         "processors.pha.undecryptable_limit: should be less than or equal to 1",
     ),
     ("processors.pha.instance", "us/ct", "processors.pha.instance: not an instance name; use letters, "),
+    ("processors.pha.instance", "ledger", "processors.pha.instance: reserved for other objects of the state storage"),
     ("processors.pha.state", "", "processors.pha.state: empty; name a directory or a storage URL"),
     ("processors.PHA", {}, "processors.PHA: not a name; use a to z, 0 to 9 and _ only"),
     ("processors.pha", None, "processors.pha: not a mapping; write the keys of this section below it: instance, "),
