@@ -1,0 +1,105 @@
+"""Kinds of option values that click does not know."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import click
+
+from prio_assets.errors import MalformedError
+from prio_assets.wire.windows import parse_minute
+
+
+class Secret:
+    """A private key's text, kept out of representations."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Secret()"
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+
+class SecretType(click.ParamType):
+    """Takes any text, so that click never has a wrong one to repeat in an error."""
+
+    name = "secret"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Secret:
+        return value if isinstance(value, Secret) else Secret(value)
+
+
+class UnsignedType(click.ParamType):
+    """An integer of so many bits without sign, from a minimum."""
+
+    name = "integer"
+
+    def __init__(self, bits: int, minimum: int = 0) -> None:
+        self.bits = bits
+        self.minimum = minimum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number: int = click.INT.convert(value, param, ctx)
+        if not self.minimum <= number < 1 << self.bits:
+            self.fail(f"{number} is not in {self.minimum} to {(1 << self.bits) - 1}", param, ctx)
+        return number
+
+
+class MinuteType(click.ParamType):
+    """A minute in UTC, `YYYY/MM/DD/HH/MM`."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_minute(value)
+        except MalformedError as error:
+            self.fail(str(error), param, ctx)
+
+
+class BatchIdType(click.ParamType):
+    """A UUID in one of the forms that the wire knows."""
+
+    name = "uuid"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+        from prio_assets.wire.uuids import parse_uuid
+
+        if isinstance(value, UUID):
+            return value
+        try:
+            return parse_uuid(value)
+        except MalformedError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AggregationType(click.ParamType):
+    """An aggregation's name: one component of an object's name."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from prio_assets.wire.names import is_aggregation
+
+        if not is_aggregation(value):
+            self.fail(f"{value!r} cannot name an aggregation: give one path component that is not reserved", param, ctx)
+        return str(value)
+
+
+class EmptyType(click.ParamType):
+    """A value that must be empty, for settings of storages that are not supported."""
+
+    name = "empty"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value:
+            self.fail("identities belong to cloud storages, which are not supported yet: leave it empty", param, ctx)
+        return ""
