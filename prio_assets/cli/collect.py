@@ -1,0 +1,112 @@
+"""`collect`: the portal's work for one window, two sum parts in, the statistic out."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from prio_assets.cli.logs import logger
+from prio_assets.cli.options import (
+    Decorator,
+    aggregation_id_option,
+    aggregation_window_options,
+    instance_name_option,
+    option,
+    storage_option,
+    together,
+)
+
+if TYPE_CHECKING:
+    from prio_assets.portal.collection import Statistic
+    from prio_assets.wire.records import SumPart
+    from prio_assets.wire.windows import Window
+
+PHA_INDEX, FACILITATOR_INDEX = 0, 1
+
+
+def party_options(party: str, title: str) -> Decorator:
+    """Where a processor's sum parts are, and the key that they are signed with."""
+    return together(
+        storage_option(f"{party}-input", environment=False, text=f"Directory with {title}'s sum parts."),
+        option(
+            f"{party}-public-key",
+            required=True,
+            metavar="B64",
+            help=f"Public half of {title}'s signing key: base64 of a P-256 point or SPKI, or PEM.",
+        ),
+        option(
+            f"{party}-public-key-identifier", required=True, metavar="ID", help=f"Identifier of {title}'s signing key."
+        ),
+    )
+
+
+@click.command("collect")
+@instance_name_option
+@aggregation_id_option
+@aggregation_window_options
+@party_options("pha", "the PHA")
+@party_options("facilitator", "the facilitator")
+@option(
+    "format",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print the statistic.",
+)
+def command(
+    instance_name: str,
+    aggregation_id: str,
+    aggregation_start: datetime,
+    aggregation_end: datetime,
+    pha_input: str,
+    pha_public_key: str,
+    pha_public_key_identifier: str,
+    facilitator_input: str,
+    facilitator_public_key: str,
+    facilitator_public_key_identifier: str,
+    format: str,
+) -> None:
+    """Add the two processors' sum parts into the statistic.
+
+    Verifies both parts, checks that they are over the same batches with the same parameters, and prints how many
+    clients had a 1 in each bin. Parts that do not belong together are refused. Where the counts of clients differ the
+    lower one is printed, with a warning: a legacy peer counts clients with invalid proofs too.
+    """
+    from prio_assets.portal.collection import add_sum_parts
+    from prio_assets.wire.windows import Window
+
+    window = Window(aggregation_start, aggregation_end)
+
+    def read(index: int, source: str, identifier: str, public_key: str) -> "SumPart":
+        return read_part(source, (instance_name, aggregation_id, window, index), identifier, public_key)
+
+    statistic = add_sum_parts(
+        aggregation_id,
+        window,
+        read(PHA_INDEX, pha_input, pha_public_key_identifier, pha_public_key),
+        read(FACILITATOR_INDEX, facilitator_input, facilitator_public_key_identifier, facilitator_public_key),
+        legacy_peer=True,
+    )
+    for warning in statistic.warnings:
+        logger.warning("%s", warning)
+    click.echo(renderer(format)(statistic), nl=False)
+
+
+def read_part(source: str, place: "tuple[str, str, Window, int]", identifier: str, public_key: str) -> "SumPart":
+    """The verified sum part of one processor; `place` is instance, aggregation, window and index."""
+    from prio_assets.storage.base import read_bytes
+    from prio_assets.storage.urls import open_store
+    from prio_assets.wire.batches import read_sum_part
+    from prio_assets.wire.keys import parse_verification_key
+
+    store = open_store(source)
+    keys = {identifier: parse_verification_key(public_key)}
+    return read_sum_part(lambda name: read_bytes(store, name), *place, keys).header
+
+
+def renderer(name: str) -> "Callable[[Statistic], str]":
+    """The rendering of a format."""
+    from prio_assets.portal import rendering
+
+    return {"table": rendering.to_table, "json": rendering.to_json, "csv": rendering.to_csv}[name]
