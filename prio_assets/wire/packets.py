@@ -9,6 +9,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -18,13 +19,14 @@ from prio_assets.errors import BatchReason, BatchRejected, MalformedError, Packe
 from prio_assets.prio.engine import Chunk
 from prio_assets.prio.field import Elements, reduce
 from prio_assets.wire.containers import BLOCK_BYTES, Block, blocks_of, container, encode_datum, read_records
-from prio_assets.wire.uuids import HYPHENATED_LENGTH, parse_uuid_texts, uuid_characters
+from prio_assets.wire.uuids import HYPHENATED_LENGTH, UUID_BYTES, parse_uuid_texts, uuid_characters
 
 CHUNK_BYTES: Final = 8 * 2**20
 MAXIMUM_VALUE: Final = 2**32 - 1
 """Greatest validity value that is read: the reference takes unsigned 32-bit values and reduces them."""
 
 _READ_BYTES: Final = 256 * 2**10
+_SLICE: Final = 10_000
 _VARINT_BYTES: Final = 5
 """Enough for the zigzag form of an unsigned 32-bit value."""
 
@@ -102,15 +104,9 @@ def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
     Left out are packets with a malformed UUID or a value that is no unsigned 32-bit integer, and all packets whose UUID
     is there more than once. Values of p and above are reduced. Raises MalformedError for a file that is none.
     """
-    records = _read_all("PrioValidityPacket", data, name)
-    uuids, usable = parse_uuid_texts([record["uuid"] for record in records])
-    usable &= ~_duplicated(uuids, usable)
-    columns = []
-    for field in ("f_r", "g_r", "h_r"):
-        values = np.array([record[field] for record in records], dtype=np.int64)
-        usable &= (values >= 0) & (values <= MAXIMUM_VALUE)
-        columns.append(values)
-    f_r, g_r, h_r = (reduce(values[usable].astype(np.uint64)) for values in columns)
+    uuids, values = _read_columns("PrioValidityPacket", ("f_r", "g_r", "h_r"), data, name)
+    usable = ((values >= 0) & (values <= MAXIMUM_VALUE)).all(axis=1) & ~_duplicated(uuids)
+    f_r, g_r, h_r = reduce(values[usable].T.astype(np.uint64))
     return ValidityPackets(uuids[usable], f_r, g_r, h_r)
 
 
@@ -124,9 +120,8 @@ def decode_invalid_packets(data: bytes, name: str) -> NDArray[np.uint8]:
 
     Texts that are no UUID are left out: the reference lists a packet by the client's text. Raises MalformedError.
     """
-    records = _read_all("PrioInvalidPacket", data, name)
-    uuids, well_formed = parse_uuid_texts([record["uuid"] for record in records])
-    return uuids[well_formed]
+    uuids, _ = _read_columns("PrioInvalidPacket", (), data, name)
+    return uuids
 
 
 class _HashingStream(io.RawIOBase):
@@ -149,8 +144,22 @@ class _HashingStream(io.RawIOBase):
         return self._hash.digest()
 
 
-def _read_all(record_name: str, data: bytes, name: str) -> list[dict[str, Any]]:
-    return list(read_records(record_name, io.BytesIO(data), name)) if data else []
+def _read_columns(
+    record_name: str, number_fields: tuple[str, ...], data: bytes, name: str
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The packets whose UUID is well-formed: columns uuids uint8[n, 16] and numbers int64[n, number of fields].
+
+    Made slice by slice, because records as Python objects take ten times the memory.
+    """
+    records = read_records(record_name, io.BytesIO(data), name) if data else iter(())
+    uuids = [np.zeros((0, UUID_BYTES), dtype=np.uint8)]
+    numbers = [np.zeros((0, len(number_fields)), dtype=np.int64)]
+    while gathered := list(islice(records, _SLICE)):
+        parsed, well_formed = parse_uuid_texts([record["uuid"] for record in gathered])
+        rows = np.array([[record[field] for field in number_fields] for record in gathered], dtype=np.int64)
+        uuids.append(parsed[well_formed])
+        numbers.append(rows[well_formed])
+    return np.concatenate(uuids), np.concatenate(numbers)
 
 
 def _chunks(records: Iterator[dict[str, Any]], packets_per_chunk: int, chunk_bytes: int) -> Iterator[Chunk]:
@@ -183,11 +192,14 @@ def _chunk(records: list[dict[str, Any]]) -> Chunk:
     )
 
 
-def _duplicated(uuids: NDArray[np.uint8], considered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the considered rows of uuids [n, 16] have a UUID that another considered row has, bool[n]."""
-    _, place, count = np.unique(uuids[considered], axis=0, return_inverse=True, return_counts=True)
+def _duplicated(uuids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows of uuids [n, 16] have a UUID that another row has, bool[n]."""
+    words = np.ascontiguousarray(uuids).view(np.uint64)
+    order = np.lexsort(words.T)
+    equal_to_next = (words[order[1:]] == words[order[:-1]]).all(axis=1)
     duplicated = np.zeros(len(uuids), dtype=np.bool_)
-    duplicated[considered] = (count > 1)[place.reshape(-1)]
+    duplicated[order[1:]] |= equal_to_next
+    duplicated[order[:-1]] |= equal_to_next
     return duplicated
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, PacketReason
 from prio_assets.prio.engine import Chunk
 from prio_assets.prio.field import PRIME
+from prio_assets.wire import packets as packets_module
 from prio_assets.wire.containers import write_container
 from prio_assets.wire.packets import (
     IngestionPacket,
@@ -259,6 +260,13 @@ def file_of(*packets: tuple[str, int, int, int]) -> bytes:
     )
 
 
+def test_validity_files_are_read_in_slices_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    uuids = [UUID(int=number) for number in (1, 2, 3, 4, 1, 5, 6)]
+    data = encode_validity_packets(validity(uuids, [(number, 0, 0) for number in range(7)]), b"")
+    monkeypatch.setattr(packets_module, "_SLICE", 3)
+    assert decode_validity_packets(data, "x").f_r.tolist() == [1, 2, 3, 5, 6]
+
+
 def test_validity_packets_that_cannot_be_used_are_left_out_alone() -> None:
     third = UUID(int=3)
     data = file_of(
@@ -281,6 +289,13 @@ def test_a_uuid_that_is_there_twice_is_left_out_entirely(again: str) -> None:
     for values in ((4, 5, 6), (-1, 5, 6)):
         data = file_of((str(FIRST), 1, 2, 3), (str(SECOND), 7, 8, 9), (again, *values))
         assert uuid_texts(decode_validity_packets(data, "x").uuids) == [str(SECOND)]
+
+
+@given(st.lists(st.sampled_from([UUID(int=number << shift) for number in (1, 2, 3) for shift in (0, 60, 64, 120)])))
+def test_only_uuids_that_are_there_once_are_left(uuids: list[UUID]) -> None:
+    data = encode_validity_packets(validity(uuids, [(0, 0, 0)] * len(uuids)), b"")
+    once = [str(uuid) for uuid in uuids if uuids.count(uuid) == 1]
+    assert uuid_texts(decode_validity_packets(data, "x").uuids) == once
 
 
 def test_malformed_uuids_are_not_duplicates_of_each_other_or_of_zero() -> None:
