@@ -24,6 +24,7 @@ COMMANDS: dict[str, Listed] = {
     "generate-ingestion-sample": Listed(
         "prio_assets.cli.generate_ingestion_sample", "Make an ingestion batch for each of the two processors."
     ),
+    "intake-batch": Listed("prio_assets.cli.intake_batch", "Verify an ingestion batch and tell the peer the result."),
     "collect": Listed("prio_assets.cli.collect", "Add the two processors' sum parts into the statistic."),
     "inspect": Listed("prio_assets.cli.inspect", "Print batches, lists, sum parts and signatures readably."),
 }

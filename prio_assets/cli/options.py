@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prio_assets.cli.logs import logger
 from prio_assets.cli.parameters import AggregationType, EmptyType, MinuteType, Secret, SecretType
 
 if TYPE_CHECKING:
+    from prio_assets.processor.ingestion import Opener
     from prio_assets.storage.base import Store
-    from prio_assets.wire.keys import SigningKey
+    from prio_assets.wire.keys import SigningKey, VerificationKeys
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -101,6 +103,73 @@ def read_signing_key(private_key: Secret, identifier: str | None, default_identi
     if not chosen:
         raise click.UsageError("Missing option '--batch-signing-private-key-identifier'.", click.get_current_context())
     return parse_signing_key(chosen, private_key.reveal())
+
+
+is_first_option = boolean_option(
+    "is-first",
+    environment=True,
+    required=True,
+    help="Whether this is the first processor (the PHA); the facilitator is the second.",
+)
+
+ingestor_options = together(
+    storage_option("ingestor-input", environment=True, text="Directory with the ingestor's batches."),
+    unused_identity_option("ingestor-identity"),
+    option(
+        "ingestor-public-key",
+        required=True,
+        metavar="B64",
+        help="Public half of the ingestor's signing key: base64 of a P-256 point or SPKI, or PEM.",
+    ),
+    option("ingestor-public-key-identifier", required=True, metavar="ID", help="Identifier of the ingestor's key."),
+    option(
+        "packet-decryption-keys",
+        environment=True,
+        required=True,
+        multiple=True,
+        type=SecretType(),
+        metavar="B64",
+        help="Keys that packets may be encrypted to, tried in this order; may be repeated, or separated by commas.",
+    ),
+)
+
+permit_malformed_batch_option = boolean_option(
+    "permit-malformed-batch",
+    environment=True,
+    default=False,
+    help="Accepted for the reference's scripts; changes nothing, a batch that does not verify is never used.",
+)
+
+
+def warn_of_permission(permit_malformed_batch: bool) -> None:
+    """Say that `permit_malformed_batch_option` has no effect, where it is set."""
+    if permit_malformed_batch:
+        logger.warning(
+            "--permit-malformed-batch has no effect: a batch whose signature or digest does not hold is never used"
+        )
+
+
+def read_opener(
+    is_first: bool, public_key: str, public_key_identifier: str, packet_decryption_keys: tuple[Secret, ...]
+) -> "Opener":
+    """What it takes to read shares, from `is_first_option` and `ingestor_options`."""
+    from prio_assets.prio.engine import choose_engine
+    from prio_assets.processor.ingestion import Opener
+    from prio_assets.wire.keys import parse_packet_decryption_key
+
+    texts = [text for secret in packet_decryption_keys for text in secret.reveal().split(",") if text.strip()]
+    if not texts:
+        raise click.UsageError("Option '--packet-decryption-keys' holds no key.", click.get_current_context())
+    packet_keys = [parse_packet_decryption_key(text) for text in texts]
+    ingestor_keys = read_verification_keys(public_key, public_key_identifier)
+    return Opener(0 if is_first else 1, ingestor_keys, packet_keys, choose_engine())
+
+
+def read_verification_keys(public_key: str, identifier: str) -> "VerificationKeys":
+    """The one key of another party, as options give it."""
+    from prio_assets.wire.keys import parse_verification_key
+
+    return {identifier: parse_verification_key(public_key)}
 
 
 def open_output(url: str) -> "Store":
