@@ -75,6 +75,8 @@ class BatchReason(StrEnum):
     NO_ACCEPTED_PACKETS = "no_accepted_packets"
     BATCH_REPEATED = "batch_repeated"
     LIST_DIFFERS = "list_differs"
+    OUTSIDE_WINDOW = "outside_window"
+    LEFT_OUT = "left_out"
 
 
 class PacketReason(IntEnum):

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Listed] = {
         "prio_assets.cli.generate_ingestion_sample", "Make an ingestion batch for each of the two processors."
     ),
     "intake-batch": Listed("prio_assets.cli.intake_batch", "Verify an ingestion batch and tell the peer the result."),
+    "aggregate": Listed("prio_assets.cli.aggregate", "Sum our shares of the batches of a window, for the portal."),
     "collect": Listed("prio_assets.cli.collect", "Add the two processors' sum parts into the statistic."),
     "inspect": Listed("prio_assets.cli.inspect", "Print batches, lists, sum parts and signatures readably."),
 }

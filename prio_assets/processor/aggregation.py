@@ -1,7 +1,7 @@
 """Aggregation: a set of batches in, a signed sum part out."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,11 @@ from prio_assets.prio import field
 from prio_assets.prio.verifier import proofs_hold
 from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, first_occurrences, positions, sort_uuids
 from prio_assets.processor.ingestion import IngestionBatch
-from prio_assets.wire.batches import SealedBatch, seal
+from prio_assets.wire.batches import SealedBatch, Validation, seal
 from prio_assets.wire.keys import SigningKey
+from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import ValidityPackets, digest, encode_invalid_packets
-from prio_assets.wire.records import IngestionHeader, Parameters, SumPart, ValidityHeader
+from prio_assets.wire.records import IngestionHeader, Parameters, SumPart, Totals, ValidityHeader
 from prio_assets.wire.windows import Window, to_ms
 
 
@@ -71,6 +72,15 @@ def contribute(
     return Contribution(source, data_sum, counted, left_out[first_occurrences(left_out)], +reasons)
 
 
+def bound_total(totals: Totals | None, source: IngestionBatch, own: Validation) -> NDArray[np.uint64] | None:
+    """The total that intake kept, if it is of this packet file and of the packets of this validation; else None."""
+    if totals is None:
+        return None
+    bound_to = (totals.packet_file_digest, totals.validity_digest, totals.packets, totals.parameters)
+    here = (source.header.packet_file_digest, digest(own.sealed.packets), len(own.packets.uuids), own.header.parameters)
+    return np.array(totals.sum, dtype=np.uint64) if bound_to == here else None
+
+
 def make_sum_part(
     contributions: Sequence[Contribution], aggregation: str, window: Window, signing_key: SigningKey
 ) -> SealedBatch:
@@ -112,6 +122,13 @@ def same_parameters(headers: Iterable[IngestionHeader]) -> Parameters:
     if first is None:
         raise BatchRejected(BatchReason.NO_PACKETS, "there is no batch to sum")
     return first
+
+
+def common_parameters(batches: Mapping[BatchName, Parameters]) -> Parameters:
+    """The parameters that most batches have; ties go to those of the earliest batch. There is at least one batch."""
+    counts = Counter(parameters for _, parameters in sorted(batches.items(), key=lambda item: item[0]))
+    # max() keeps the first of equals, and the counts stand in the order of their earliest batch.
+    return max(counts, key=lambda parameters: counts[parameters])
 
 
 def check_headers_agree(own: ValidityHeader, peer: ValidityHeader, source: IngestionBatch) -> None:

@@ -103,13 +103,11 @@ def _send(place: IntakePlace, batch: BatchName, sealed: SealedBatch) -> None:
 
 
 def _receipt(place: IntakePlace, own: OwnStore, batch: BatchName, stored: Validation, now: datetime) -> Receipt:
-    totals = own.totals(batch, {place.signing_key.identifier: place.signing_key.public})
-    if totals is not None:
-        file_digest = totals.packet_file_digest
-    else:
+    recorded = own.recorded_digest(batch, {place.signing_key.identifier: place.signing_key.public})
+    if recorded is None:
         source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
-        file_digest = source.header.packet_file_digest
-    return Receipt(file_digest, digest(stored.sealed.packets), to_ms(now))
+        recorded = source.header.packet_file_digest
+    return Receipt(recorded, digest(stored.sealed.packets), to_ms(now))
 
 
 def _rejection(batch: BatchName, rejected: BatchRejected, by: str, now: datetime) -> Rejection:

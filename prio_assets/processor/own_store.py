@@ -50,6 +50,11 @@ class OwnStore:
         except BatchRejected:
             return None
 
+    def recorded_digest(self, batch: BatchName, keys: VerificationKeys) -> bytes | None:
+        """The digest of the packet file that intake read; None where nothing that was kept says it."""
+        record = self.totals(batch, keys) or self.receipt(batch)
+        return None if record is None else record.packet_file_digest
+
     def receipt(self, batch: BatchName) -> Receipt | None:
         """The record that the peer has our validation."""
         name = names.receipt(batch)

@@ -5,7 +5,6 @@ So what we send decides: a validation is sent only where the peer's is here, not
 before the peer sums; after the stop the set is fixed in the ledger, all of it is sent, and summed.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +12,13 @@ from datetime import datetime
 import numpy as np
 
 from prio_assets.configuration import ProcessorConfiguration
+from prio_assets.processor.aggregation import common_parameters
 from prio_assets.processor.batch_lists import Waiting
 from prio_assets.processor.columns import NO_UUIDS
 from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
 from prio_assets.processor.steps import Create
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.records import Parameters
 from prio_assets.wire.windows import Window
 
 
@@ -79,8 +78,5 @@ def settle(
 
 def with_common_parameters(batches: Sequence[ReadyBatch]) -> list[ReadyBatch]:
     """The batches that have the parameters which most have; ties go to the parameters of the earliest batch."""
-    by_parameters: dict[Parameters, list[ReadyBatch]] = defaultdict(list)
-    for ready in sorted(batches, key=lambda ready: ready.batch):
-        by_parameters[ready.parameters].append(ready)
-    # max() keeps the first of equals, and the groups stand in the order of their earliest batch.
-    return max(by_parameters.values(), key=len)
+    common = common_parameters({ready.batch: ready.parameters for ready in batches})
+    return sorted((ready for ready in batches if ready.parameters == common), key=lambda ready: ready.batch)

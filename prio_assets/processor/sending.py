@@ -20,12 +20,9 @@ def steps_to_send(processor: ShareProcessor, batch: BatchName) -> list[Step]:
 
 def recorded_digest(processor: ShareProcessor, batch: BatchName) -> bytes:
     """The digest of the packet file that intake read, from what intake kept, else from the ingestion header."""
-    totals = processor.own.totals(batch, processor.own_keys)
-    if totals is not None:
-        return totals.packet_file_digest
-    receipt = processor.own.receipt(batch)
-    if receipt is not None:
-        return receipt.packet_file_digest
+    recorded = processor.own.recorded_digest(batch, processor.own_keys)
+    if recorded is not None:
+        return recorded
     source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, expected=None)
     return source.header.packet_file_digest
 

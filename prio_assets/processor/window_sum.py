@@ -18,6 +18,7 @@ from prio_assets.errors import (
 from prio_assets.processor import peer_without_lists
 from prio_assets.processor.aggregation import (
     Contribution,
+    bound_total,
     check_headers_agree,
     contribute,
     counted_packets,
@@ -25,7 +26,7 @@ from prio_assets.processor.aggregation import (
 )
 from prio_assets.processor.agreement import Agreement, accept_answer, ledger_of, validated_batches
 from prio_assets.processor.batch_lists import Waiting
-from prio_assets.processor.ingestion import IngestionBatch, open_ingestion_batch
+from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.ledger import read_counted
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import ShareProcessor, not_before
@@ -174,7 +175,7 @@ def _contribution(processor: ShareProcessor, batch: BatchName, listed: ListedBat
         _check_digests(processor, batch, listed, (own, peer))
         if source.header.packet_file_digest != recorded_digest(processor, batch):
             raise OperationalError(f"{source.packets_name} is not the file that intake read; the batch was replaced")
-        total = _total(processor, source, own)
+        total = bound_total(processor.own.totals(batch, processor.own_keys), source, own)
         return contribute(source, own.packets, peer.packets, total, uuid_columns(listed.repeated))
     except BatchRejected as rejected:
         error = ObjectMissingError if rejected.reason == BatchReason.OBJECT_MISSING else OperationalError
@@ -188,16 +189,6 @@ def _check_digests(
     by_index = (own, peer) if processor.settings.server_index == 0 else (peer, own)
     if by_index != (listed.validity_digest_0, listed.validity_digest_1):
         raise OperationalError(f"a validation of {batch.base} is not the one that was decided on; it was replaced")
-
-
-def _total(processor: ShareProcessor, source: IngestionBatch, own: Validation) -> np.ndarray | None:
-    """The total that intake kept, if it is of this packet file and of the packets of this validation."""
-    totals = processor.own.totals(source.batch, processor.own_keys)
-    if totals is None:
-        return None
-    bound_to = (totals.packet_file_digest, totals.validity_digest, totals.packets, totals.parameters)
-    here = (source.header.packet_file_digest, digest(own.sealed.packets), len(own.packets.uuids), own.header.parameters)
-    return np.array(totals.sum, dtype=np.uint64) if bound_to == here else None
 
 
 def _stored_sum_part(processor: ShareProcessor, aggregation: str, window: Window) -> SealedBatch | None:

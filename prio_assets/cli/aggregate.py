@@ -1,0 +1,189 @@
+"""`aggregate`: one share processor's sum part over the batches of a window."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from prio_assets.cli.logs import logger
+from prio_assets.cli.options import (
+    aggregation_id_option,
+    aggregation_window_options,
+    batch_signing_key_options,
+    date_option,
+    ingestor_options,
+    instance_name_option,
+    is_first_option,
+    open_output,
+    option,
+    permit_malformed_batch_option,
+    read_opener,
+    read_signing_key,
+    read_verification_keys,
+    storage_option,
+    unused_identity_option,
+    warn_of_permission,
+)
+from prio_assets.cli.parameters import BatchIdType, Secret, UnsignedType
+
+if TYPE_CHECKING:
+    from prio_assets.processor.one_shot_aggregation import Gathered
+    from prio_assets.wire.names import BatchName
+    from prio_assets.wire.windows import Window
+
+
+@click.command("aggregate")
+@is_first_option
+@instance_name_option
+@aggregation_id_option
+@aggregation_window_options
+@option(
+    "batch-id",
+    required=True,
+    multiple=True,
+    type=BatchIdType(),
+    metavar="UUID",
+    help="Identifier of a batch; repeated, in the order that the sum part is to name the batches.",
+)
+@date_option(
+    "batch-time", required=True, multiple=True, help="Time of a batch, UTC: the first for the first --batch-id, etc."
+)
+@ingestor_options
+@batch_signing_key_options
+@storage_option("peer-input", environment=True, text="Directory into which the peer writes its validations.")
+@unused_identity_option("peer-identity")
+@option(
+    "peer-public-key",
+    required=True,
+    metavar="B64",
+    help="Public half of the peer's signing key: base64 of a P-256 point or SPKI, or PEM.",
+)
+@option("peer-public-key-identifier", required=True, metavar="ID", help="Identifier of the peer's signing key.")
+@storage_option("portal-output", environment=True, text="Directory for our sum parts, which the portal reads.")
+@unused_identity_option("portal-identity")
+@option(
+    "own-input",
+    metavar="PATH",
+    help="Directory that intake kept its results in (`intake-batch --own-output`). Without it all shares are verified "
+    "again.",
+)
+@option(
+    "minimum-clients",
+    type=UnsignedType(31, minimum=1),
+    default=1,
+    show_default=True,
+    metavar="INT",
+    help="Fewest clients that a sum part may be over.",
+)
+@permit_malformed_batch_option
+def command(
+    is_first: bool,
+    instance_name: str,
+    aggregation_id: str,
+    aggregation_start: datetime,
+    aggregation_end: datetime,
+    batch_id: tuple[UUID, ...],
+    batch_time: tuple[datetime, ...],
+    ingestor_input: str,
+    ingestor_public_key: str,
+    ingestor_public_key_identifier: str,
+    packet_decryption_keys: tuple[Secret, ...],
+    batch_signing_private_key: Secret,
+    batch_signing_private_key_identifier: str | None,
+    batch_signing_private_key_default_identifier: str | None,
+    peer_input: str,
+    peer_public_key: str,
+    peer_public_key_identifier: str,
+    portal_output: str,
+    own_input: str | None,
+    minimum_clients: int,
+    permit_malformed_batch: bool,
+) -> None:
+    """Sum our shares of the batches of a window, for the portal.
+
+    Checks the proofs of every packet with the peer's validations, and writes the signed sum over the packets that
+    count. A batch that is rejected, or that has no valid validation of the peer's, is left out, with the reason on
+    stderr; so is one with other parameters than most. Nothing is overwritten.
+    """
+    from prio_assets.processor.one_shot_aggregation import AggregationPlace, gather, seal_sum, write_sum_part
+    from prio_assets.processor.own_store import OwnStore
+    from prio_assets.storage.urls import open_store
+    from prio_assets.wire.names import sum_part_objects
+
+    warn_of_permission(permit_malformed_batch)
+    batches = pair_batches(aggregation_id, batch_id, batch_time)
+    window = check_window(aggregation_start, aggregation_end)
+    opener = read_opener(is_first, ingestor_public_key, ingestor_public_key_identifier, packet_decryption_keys)
+    place = AggregationPlace(
+        ingestion=open_store(ingestor_input),
+        peer_validations=open_store(peer_input),
+        own=OwnStore(open_store(own_input)) if own_input else None,
+        opener=opener,
+        signing_key=read_signing_key(
+            batch_signing_private_key,
+            batch_signing_private_key_identifier,
+            batch_signing_private_key_default_identifier,
+        ),
+        peer_keys=read_verification_keys(peer_public_key, peer_public_key_identifier),
+    )
+    if place.own is None:
+        logger.warning(
+            "without --own-input all shares are verified again: the keys must be those of intake, or our sum is over "
+            "other packets than the validations that the peer has"
+        )
+    gathered = gather(place, batches, window)
+    warn(gathered)
+    sealed = seal_sum(gathered, aggregation_id, window, minimum_clients, place.signing_key)
+    objects = sum_part_objects(instance_name, aggregation_id, window, opener.server_index)
+    write_sum_part(open_output(portal_output), objects, sealed)
+    click.echo(summary(objects.header, gathered))
+
+
+def pair_batches(aggregation: str, ids: tuple[UUID, ...], times: tuple[datetime, ...]) -> "list[BatchName]":
+    """The batches in the order of the options."""
+    from prio_assets.wire.names import BatchName
+
+    if len(ids) != len(times):
+        raise click.UsageError(
+            f"{len(ids)} times --batch-id, but {len(times)} times --batch-time: give each batch both.",
+            click.get_current_context(),
+        )
+    return [BatchName(aggregation, time, uuid) for uuid, time in zip(ids, times, strict=True)]
+
+
+def check_window(start: datetime, end: datetime) -> "Window":
+    """The window, if it is one."""
+    from prio_assets.wire.windows import Window
+
+    if start >= end:
+        raise click.UsageError("--aggregation-end is not after --aggregation-start.", click.get_current_context())
+    return Window(start, end)
+
+
+def warn(gathered: "Gathered") -> None:
+    """Say what is not in the sum, and what was noticed."""
+    for left_out in gathered.left_out:
+        logger.warning("batch %s is left out: %s", left_out.batch.base, left_out.why)
+    for batch in gathered.without_totals:
+        logger.warning(
+            "batch %s has no usable totals (missing, of other data, or by another key): its shares are summed again",
+            batch.base,
+        )
+    if gathered.repeated:
+        logger.warning(
+            "%s packets are in more than one batch and count more than once, as they do at a peer without batch lists",
+            gathered.repeated,
+        )
+
+
+def summary(name: str, gathered: "Gathered") -> str:
+    """What is in the sum part, a line each."""
+    clients = sum(len(part.counted) for part in gathered.contributions)
+    lines = [
+        f"sum part  {name}",
+        f"batches   {len(gathered.contributions)}, {len(gathered.left_out)} left out",
+        f"clients   {clients}",
+        f"packets that do not count  {gathered.reasons.total()}",
+    ]
+    return "\n".join([*lines, *(f"  {reason.label}  {count}" for reason, count in sorted(gathered.reasons.items()))])

@@ -1,0 +1,208 @@
+"""Aggregation of a list of batches at a command, as the reference does it: without ledger and without batch lists.
+
+The peer sums what is complete in its buckets, so nothing that both validations prove may be dropped here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prio_assets.errors import (
+    BatchReason,
+    BatchRejected,
+    ObjectMissingError,
+    PacketReason,
+    RefusedError,
+    UndecryptableBatchError,
+)
+from prio_assets.processor.aggregation import (
+    Contribution,
+    bound_total,
+    check_headers_agree,
+    common_parameters,
+    contribute,
+    counted_packets,
+    make_sum_part,
+)
+from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
+from prio_assets.processor.intake import take_in
+from prio_assets.processor.own_store import OwnStore, is_rejected
+from prio_assets.storage.base import Store, copy_bytes, read_bytes
+from prio_assets.wire import names
+from prio_assets.wire.batches import SealedBatch, Validation, open_header, read_validation
+from prio_assets.wire.keys import SigningKey, VerificationKeys
+from prio_assets.wire.names import BatchName
+from prio_assets.wire.records import ValidityHeader
+from prio_assets.wire.windows import Window, format_minute
+
+
+@dataclass(frozen=True)
+class AggregationPlace:
+    """Where shares and validations are, with which keys; `own` is None where intake kept nothing."""
+
+    ingestion: Store
+    peer_validations: Store
+    own: OwnStore | None
+    opener: Opener
+    signing_key: SigningKey
+    peer_keys: VerificationKeys
+
+    @property
+    def own_keys(self) -> VerificationKeys:
+        """The key that verifies what intake kept."""
+        return {self.signing_key.identifier: self.signing_key.public}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A batch that is not in the sum, and why."""
+
+    batch: BatchName
+    why: str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What can be summed, in the order asked for, and what was noticed on the way.
+
+    `without_totals` are batches whose kept totals could not be used, `repeated` counts packets that stand in more than
+    one batch.
+    """
+
+    contributions: Sequence[Contribution]
+    left_out: Sequence[LeftOut]
+    without_totals: Sequence[BatchName]
+    repeated: int
+
+    @property
+    def reasons(self) -> Counter[PacketReason]:
+        """The packets that do not count, by reason."""
+        return sum((part.reasons for part in self.contributions), Counter())
+
+
+def gather(place: AggregationPlace, batches: Iterable[BatchName], window: Window) -> Gathered:
+    """What each batch adds to the sum of the window.
+
+    A batch that cannot be used is left out with its reason, as is one whose parameters are not those of most. Raises
+    `OperationalError` where leaving a batch out would be wrong: a storage that fails, packets that could be decrypted
+    at intake and cannot be now.
+    """
+    parts: list[Contribution] = []
+    left_out: list[LeftOut] = []
+    without_totals: list[BatchName] = []
+    seen: set[UUID] = set()
+    for batch in batches:
+        try:
+            _check_listing(batch, window, seen)
+            part, used_total = _contribution(place, batch)
+        except (BatchRejected, UndecryptableBatchError) as error:
+            left_out.append(LeftOut(batch, str(error)))
+            continue
+        except ObjectMissingError as error:
+            left_out.append(LeftOut(batch, f"{BatchReason.OBJECT_MISSING}: {error}"))
+            continue
+        parts.append(part)
+        if not used_total:
+            without_totals.append(batch)
+    parts, others = _with_common_parameters(parts)
+    repeated = sum(len(part.counted) for part in parts) - len(counted_packets(parts))
+    return Gathered(parts, [*left_out, *others], without_totals, repeated)
+
+
+def seal_sum(
+    gathered: Gathered, aggregation: str, window: Window, minimum_clients: int, signing_key: SigningKey
+) -> SealedBatch:
+    """The sum part; `RefusedError` where nothing or too little is left to sum."""
+    if not gathered.contributions:
+        raise RefusedError(
+            f"no batch of {aggregation} is left to sum ({len(gathered.left_out)} left out): nothing was written"
+        )
+    clients = sum(len(part.counted) for part in gathered.contributions)
+    if clients < minimum_clients:
+        raise RefusedError(
+            f"{clients} clients of {aggregation} count, the minimum is {minimum_clients}: nothing was written"
+        )
+    return make_sum_part(gathered.contributions, aggregation, window, signing_key)
+
+
+def write_sum_part(store: Store, objects: names.Objects, sealed: SealedBatch) -> None:
+    """Write the portal's copy, create-only; the signature comes last, since it makes the part visible."""
+    header, packets, signature = sealed.three_objects()
+    copy_bytes(store, objects.packets, packets)
+    copy_bytes(store, objects.header, header)
+    copy_bytes(store, objects.signature, signature)
+
+
+def _check_listing(batch: BatchName, window: Window, seen: set[UUID]) -> None:
+    """The batch may be in the sum of this window, once."""
+    if batch.uuid in seen:
+        raise BatchRejected(BatchReason.BATCH_REPEATED, f"{batch.uuid} was given before")
+    seen.add(batch.uuid)
+    if batch.time not in window:
+        start, end = format_minute(window.start), format_minute(window.end)
+        raise BatchRejected(BatchReason.OUTSIDE_WINDOW, f"its time is not in {start} to {end}")
+
+
+def _contribution(place: AggregationPlace, batch: BatchName) -> tuple[Contribution, bool]:
+    """What one batch adds, and whether its total was at hand."""
+    peer = _peer_validation(place, batch)
+    source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
+    if place.own is None:
+        own, total = _computed_validation(place, source)
+    else:
+        own, total = _kept_validation(place, place.own, source)
+    check_headers_agree(own.header, peer.header, source)
+    return contribute(source, own.packets, peer.packets, total), total is not None
+
+
+def _peer_validation(place: AggregationPlace, batch: BatchName) -> Validation:
+    def read(name: str) -> bytes:
+        return read_bytes(place.peer_validations, name)
+
+    try:
+        return read_validation(read, batch, 1 - place.opener.server_index, place.peer_keys)
+    except ObjectMissingError as error:
+        raise BatchRejected(BatchReason.OBJECT_MISSING, f"the peer's validation is not here: {error}") from error
+
+
+def _computed_validation(
+    place: AggregationPlace, source: IngestionBatch
+) -> tuple[Validation, NDArray[np.uint64] | None]:
+    """The validation that intake computes of this batch with these keys, and its total."""
+    intake = take_in(source, place.signing_key)
+    header = open_header(ValidityHeader, intake.validation.header, f"our validation of {source.batch.base}")
+    return Validation(header, intake.packets, intake.validation), np.array(intake.totals.sum, dtype=np.uint64)
+
+
+def _kept_validation(
+    place: AggregationPlace, own: OwnStore, source: IngestionBatch
+) -> tuple[Validation, NDArray[np.uint64] | None]:
+    """The validation that intake kept, and its total where that is of this packet file and signed by our key."""
+    batch = source.batch
+    if is_rejected(last := own.last_rejection(batch)):
+        raise BatchRejected(BatchReason(last.reason), f"left out by {last.by}: {last.details}")
+    validation = own.validation(batch)
+    if validation is None:
+        raise BatchRejected(BatchReason.OBJECT_MISSING, f"{names.own_validation(batch)} is missing: take the batch in")
+    recorded = own.recorded_digest(batch, place.own_keys)
+    if recorded not in (None, source.header.packet_file_digest):
+        raise BatchRejected(
+            BatchReason.DIGEST_DIFFERS, f"{source.packets_name} is not the file that intake read; it was replaced"
+        )
+    return validation, bound_total(own.totals(batch, place.own_keys), source, validation)
+
+
+def _with_common_parameters(parts: Sequence[Contribution]) -> tuple[list[Contribution], list[LeftOut]]:
+    """The parts that have the parameters which most have, and the others as left out."""
+    by_batch = {part.source.batch: part.source.header.parameters for part in parts}
+    common = common_parameters(by_batch) if by_batch else None
+    others = [
+        LeftOut(batch, f"{BatchReason.PARAMETERS_DIFFER}: it has {parameters}, most batches have {common}")
+        for batch, parameters in by_batch.items()
+        if parameters != common
+    ]
+    return [part for part in parts if part.source.header.parameters == common], others
