@@ -74,7 +74,7 @@ class BatchReason(StrEnum):
     NO_PACKETS = "no_packets"
     NO_ACCEPTED_PACKETS = "no_accepted_packets"
     BATCH_REPEATED = "batch_repeated"
-    LIST_DIFFERS = "list_differs"
+    OWN_RECORD_DAMAGED = "own_record_damaged"
     OUTSIDE_WINDOW = "outside_window"
     LEFT_OUT = "left_out"
 

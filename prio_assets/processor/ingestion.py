@@ -71,7 +71,8 @@ class IngestionBatch:
         if not len(wanted):
             return total
         missing = np.ones(len(wanted), dtype=bool)
-        for chunk, verification in self.verified_chunks(lambda chunk, _: contained(chunk.uuids, wanted)):
+        is_wanted = lambda chunk, _: _has_uuid(chunk) & contained(chunk.uuids, wanted)  # noqa: E731 (one use)
+        for chunk, verification in self.verified_chunks(is_wanted):
             if (verification.status != PacketReason.ACCEPTED).any():
                 reasons = text_of_reasons(count_reasons(verification.status))
                 raise OperationalError(
@@ -101,8 +102,13 @@ class IngestionBatch:
         with self.ingestion.open_read(self.packets_name) as stream:
             limit = packets_per_chunk(self.header.bins)
             for chunk in read_chunks(stream, self.header.packet_file_digest, self.packets_name, limit):
-                columns.append(chunk.uuids[chunk.status != PacketReason.UUID_MALFORMED])
+                columns.append(chunk.uuids[_has_uuid(chunk)])
         return np.concatenate(columns)
+
+
+def _has_uuid(chunk: Chunk) -> NDArray[np.bool_]:
+    """True where a packet's UUID is one: elsewhere the column is zero, which is a UUID too."""
+    return chunk.status != PacketReason.UUID_MALFORMED
 
 
 def open_ingestion_batch(

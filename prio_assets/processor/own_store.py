@@ -5,17 +5,20 @@ Nothing here is changed once written: a name that is taken keeps its first objec
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
-from prio_assets.errors import BatchRejected, ObjectMissingError
+from prio_assets.errors import BatchReason, BatchRejected, MalformedError, ObjectMissingError
+from prio_assets.prio.field import PRIME
 from prio_assets.processor.intake import Intake
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, stored_validation
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.records import Receipt, Rejection, Totals, decode, encode
+from prio_assets.wire.records import Receipt, Record, Rejection, Totals, decode, encode
 from prio_assets.wire.sealed import open_record, seal_record
+
+R = TypeVar("R", bound=Record)
 
 UNDECRYPTABLE_ACCEPTED = "undecryptable_accepted"
 """The reason in a clearing record by which an operator accepts that undecryptable packets are lost."""
@@ -34,21 +37,23 @@ class OwnStore:
         self.store.create(names.own_validation(batch), intake.validation.single_object())
 
     def validation(self, batch: BatchName) -> Validation | None:
-        """The stored validation; None where there is none, `BatchRejected` where it is damaged."""
+        """The stored validation; None where there is none, `BatchRejected` (own record damaged) for what is none."""
         name = names.own_validation(batch)
-        data = self._read(name)
-        return None if data is None else stored_validation(data, batch, name)
+        try:
+            data = self._read(name)
+            return None if data is None else stored_validation(data, batch, name)
+        except BatchRejected as rejected:
+            raise _damaged(name, rejected) from rejected
 
     def totals(self, batch: BatchName, keys: VerificationKeys) -> Totals | None:
-        """The totals of intake, where they are there and verify; otherwise aggregation reads the shares again."""
+        """The totals of intake, where they are there and hold; otherwise aggregation reads the shares again."""
         name = names.totals(batch)
-        data = self._read(name)
-        if data is None:
-            return None
         try:
-            return open_record(Totals, data, keys, name)
+            data = self._read(name)
+            totals = None if data is None else open_record(Totals, data, keys, name)
         except BatchRejected:
             return None
+        return totals if totals is not None and _are_possible(totals) else None
 
     def recorded_digest(self, batch: BatchName, keys: VerificationKeys) -> bytes | None:
         """The digest of the packet file that intake read; None where nothing that was kept says it."""
@@ -56,10 +61,10 @@ class OwnStore:
         return None if record is None else record.packet_file_digest
 
     def receipt(self, batch: BatchName) -> Receipt | None:
-        """The record that the peer has our validation."""
+        """The record that the peer has our validation; `BatchRejected` (own record damaged) for what is none."""
         name = names.receipt(batch)
-        data = self._read(name, SMALL_OBJECT_BYTES)
-        return None if data is None else decode(Receipt, data, name)
+        data = self._read(name)
+        return None if data is None else _decode(Receipt, data, name)
 
     def write_receipt(self, batch: BatchName, receipt: Receipt) -> None:
         """Record that the peer has our validation; the first record stays."""
@@ -67,36 +72,58 @@ class OwnStore:
 
     def rejections(self, batch: BatchName) -> Iterator[Rejection]:
         """All rejection and clearing records of the batch, oldest first."""
-        numbered = []
-        prefix = names.rejections(batch)
-        for name, _ in self.store.list(prefix):
-            number = name.removeprefix(prefix)
-            if number.isascii() and number.isdigit():
-                numbered.append((int(number), name))
-        for _, name in sorted(numbered):
-            yield decode(Rejection, read_bytes(self.store, name, SMALL_OBJECT_BYTES), name)
+        for number in self._rejection_numbers(batch):
+            yield self._rejection(batch, number)
 
     def last_rejection(self, batch: BatchName) -> Rejection | None:
         """The record that counts: the one of the highest number, be it a rejection or a clearing."""
-        last = None
-        for record in self.rejections(batch):
-            last = record
-        return last
+        numbers = self._rejection_numbers(batch)
+        return self._rejection(batch, numbers[-1]) if numbers else None
 
     def record_rejection(self, batch: BatchName, rejection: Rejection) -> None:
-        """Append a record, under the next free number. One that says what the last one says is not repeated."""
-        records = list(self.rejections(batch))
-        if records and replace(records[-1], at=rejection.at, by=rejection.by) == rejection:
+        """Append a record, under the next number. One that says what the last one says is not repeated."""
+        last = self.last_rejection(batch)
+        if last is not None and replace(last, at=rejection.at, by=rejection.by) == rejection:
             return
-        number = len(records) + 1
+        number = max(self._rejection_numbers(batch), default=0) + 1
         while not self.store.create(names.rejection(batch, number), encode(rejection)):
             number += 1
 
-    def _read(self, name: str, limit: int | None = None) -> bytes | None:
+    def _rejection_numbers(self, batch: BatchName) -> list[int]:
+        listed = (names.parse_rejection(name) for name, _ in self.store.list(names.rejections(batch)))
+        return sorted(found[1] for found in listed if found is not None)
+
+    def _rejection(self, batch: BatchName, number: int) -> Rejection:
+        """One record; one that cannot be read leaves the batch out too, until an operator has looked at it."""
+        name = names.rejection(batch, number)
         try:
-            return read_bytes(self.store, name) if limit is None else read_bytes(self.store, name, limit)
+            return _decode(Rejection, read_bytes(self.store, name, SMALL_OBJECT_BYTES), name)
+        except BatchRejected as damaged:
+            return Rejection(batch.uuid, damaged.reason.value, damaged.details, None, by="", at=0, cleared=False)
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return read_bytes(self.store, name)
         except ObjectMissingError:
             return None
+
+
+def _decode(record_type: type[R], data: bytes, name: str) -> R:
+    try:
+        return decode(record_type, data, name)
+    except MalformedError as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> BatchRejected:
+    return BatchRejected(
+        BatchReason.OWN_RECORD_DAMAGED, f"our own {name} is damaged, restore it or delete it to make it again ({error})"
+    )
+
+
+def _are_possible(totals: Totals) -> bool:
+    """Whether the sum is one of field elements, one for each bin."""
+    return len(totals.sum) == totals.bins and all(0 <= value < PRIME for value in totals.sum)
 
 
 def is_rejected(record: Rejection | None) -> TypeGuard[Rejection]:

@@ -89,7 +89,10 @@ def read_state(processor: ShareProcessor) -> State:
 
 def not_before(processor: ShareProcessor) -> datetime:
     """Batches whose path time is earlier are never summed; aware datetime in UTC."""
-    return from_ms(read_state(processor).not_before)
+    try:
+        return from_ms(read_state(processor).not_before)
+    except MalformedError as error:
+        raise StateError(f"the state in {processor.settings.state} is damaged, restore it: {error}") from error
 
 
 def initialise_state(processor: ShareProcessor, before: datetime) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from prio_assets.errors import BatchReason, BatchRejected, OperationalError, PacketReason
+from prio_assets.errors import BatchReason, BatchRejected, OperationalError, PacketReason, UndecryptableBatchError
 from prio_assets.processor import peer_without_lists
 from prio_assets.processor.columns import NO_UUIDS, Uuids
 from prio_assets.processor.ingestion import open_ingestion_batch
@@ -32,6 +32,7 @@ class BatchState(StrEnum):
     WAITS_FOR_PEER = "waits for the peer's validation"
     KEPT_BACK = "kept back: the peer may have summed the window"
     REJECTED = "rejected"
+    UNDECRYPTABLE = "undecryptable: a packet key is missing, or an operator accepts the packets as lost"
     FAILED = "failed"
 
 
@@ -52,6 +53,7 @@ def validate_batches(processor: ShareProcessor, batches: Sequence[BatchName]) ->
     """Bring each batch as far as it can come now, in the order of their names.
 
     A rejection is recorded and costs that batch; an operational failure is an outcome too, so that the others go on.
+    Damage in our own store is the latter: it is not the ingestion batch's fault.
     """
     neighbours: dict[tuple[str, Window], _Neighbours] = {}
     for batch in sorted(batches):
@@ -62,8 +64,13 @@ def validate_batches(processor: ShareProcessor, batches: Sequence[BatchName]) ->
                 neighbours[batch.aggregation, window] = _find_neighbours(processor, batch.aggregation, window)
             yield _validate(processor, batch, neighbours[batch.aggregation, window], began)
         except BatchRejected as rejected:
-            _record(processor, batch, rejected)
-            yield BatchOutcome(batch, BatchState.REJECTED, str(rejected), seconds=monotonic() - began)
+            state = BatchState.FAILED
+            if rejected.reason != BatchReason.OWN_RECORD_DAMAGED:
+                state = BatchState.REJECTED
+                _record(processor, batch, rejected)
+            yield BatchOutcome(batch, state, str(rejected), seconds=monotonic() - began)
+        except UndecryptableBatchError as error:
+            yield BatchOutcome(batch, BatchState.UNDECRYPTABLE, str(error), seconds=monotonic() - began)
         except OperationalError as error:
             yield BatchOutcome(batch, BatchState.FAILED, str(error), seconds=monotonic() - began)
 
