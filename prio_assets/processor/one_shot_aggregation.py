@@ -184,7 +184,7 @@ def _kept_validation(
     """The validation that intake kept, and its total where that is of this packet file and signed by our key."""
     batch = source.batch
     if is_rejected(last := own.last_rejection(batch)):
-        raise BatchRejected(BatchReason(last.reason), f"left out by {last.by}: {last.details}")
+        raise BatchRejected(BatchReason.LEFT_OUT, f"by {last.by}: {last.reason}: {last.details}")
     validation = own.validation(batch)
     if validation is None:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"{names.own_validation(batch)} is missing: take the batch in")

@@ -56,9 +56,9 @@ def _intake_and_keep(place: IntakePlace, own: OwnStore, batch: BatchName, by: st
     last = own.last_rejection(batch)
     if is_rejected(last):
         raise BatchRejected(
-            BatchReason(last.reason),
-            f"{batch.base} was left out before, by {last.by} ({last.details}); `prio-assets rejections clear` has it "
-            "tried again",
+            BatchReason.LEFT_OUT,
+            f"{batch.base} was left out before, by {last.by} ({last.reason}: {last.details}); `prio-assets rejections "
+            "clear` has it tried again",
         )
     intake = None
     if own.validation(batch) is None:
