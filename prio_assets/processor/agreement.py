@@ -1,22 +1,32 @@
-"""Agreeing with the peer on a window's batches: reads storage into a `View`, asks the rules, takes their steps."""
+"""Agreeing with the peer on a window's batches: reads storage into a `View`, asks the rules, takes their steps.
 
-from collections.abc import Iterable, Mapping
+What a rule compares is read in a fixed order: our own list before the ledger, the ledger before everything that is
+newer than it. A ledger that has grown since then stops the run at its next entry.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, RefusedError, StateError
+from prio_assets.errors import BatchRejected, ObjectMissingError, RefusedError, StateError
 from prio_assets.processor import batch_lists
-from prio_assets.processor.batch_lists import Author, View, Waiting
+from prio_assets.processor.batch_lists import Author, StoredList, View, Waiting
 from prio_assets.processor.ledger import Ledger, read_ledger
 from prio_assets.processor.processor import ShareProcessor, not_before
-from prio_assets.processor.readiness import ReadyBatch, check_eligible, listed_name, read_ready
+from prio_assets.processor.readiness import (
+    ReadyBatch,
+    check_eligible,
+    check_still_ingested,
+    listed_name,
+    read_ready,
+)
 from prio_assets.processor.steps import take_all
 from prio_assets.storage.base import Store, exists, read_bytes
 from prio_assets.wire import names
-from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import BatchList, LedgerEntry
-from prio_assets.wire.sealed import open_record
+from prio_assets.wire.sealed import open_record, stored_record
 from prio_assets.wire.windows import Window
 
 
@@ -38,26 +48,24 @@ def make_own_list(
     `minimum_clients` is an operator's minimum for this one window; None means the configured one.
     """
     author = author_of(processor, minimum_clients)
-    rule = batch_lists.propose if processor.settings.server_index == 0 else batch_lists.decide
     while True:
-        view = read_view(processor, aggregation, window)
-        outcome = rule(view, author)
-        if isinstance(outcome, Waiting):
-            return Agreement(view.ledger.entry(window), view.own_list, outcome.why, view.unready)
-        if take_all(outcome, processor.stores_by_name):
-            after = read_view(processor, aggregation, window)
-            return Agreement(after.ledger.entry(window), after.own_list, None, view.unready)
+        if processor.settings.server_index == 0:
+            view = view_to_propose(processor, aggregation, window)
+            outcome = batch_lists.propose(view, author)
+        else:
+            view = view_to_decide(processor, aggregation, window)
+            outcome = batch_lists.decide(view, author)
+        if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_by_name):
+            return _agreement(processor, view, outcome)
 
 
 def accept_answer(processor: ShareProcessor, aggregation: str, window: Window) -> Agreement:
     """The first processor: append the peer's answer to the ledger, or say what is missing for it."""
     while True:
-        view = read_view(processor, aggregation, window)
+        view = view_to_accept(processor, aggregation, window)
         outcome = batch_lists.accept(view)
-        if isinstance(outcome, Waiting):
-            return Agreement(view.ledger.entry(window), view.own_list, outcome.why, view.unready)
-        if take_all(outcome, processor.stores_by_name):
-            return Agreement(ledger_of(processor, aggregation, window).entry(window), view.own_list, None, view.unready)
+        if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_by_name):
+            return _agreement(processor, view, outcome)
 
 
 def author_of(processor: ShareProcessor, minimum_clients: int | None) -> Author:
@@ -68,89 +76,91 @@ def author_of(processor: ShareProcessor, minimum_clients: int | None) -> Author:
 
 
 def ledger_of(processor: ShareProcessor, aggregation: str, window: Window) -> Ledger:
-    """The ledger as far back as it matters for this window."""
+    """The ledger as far back as a batch may be late for this window."""
     return read_ledger(processor.stores.state, aggregation, window.start - processor.settings.late_limit)
 
 
-def read_view(processor: ShareProcessor, aggregation: str, window: Window) -> View:
-    """What storage says now. Raises `StateError` without state, `RefusedError` for a list that doesn't verify."""
-    earliest = not_before(processor)
-    own_list = read_list(processor, aggregation, window, own=True)
-    peer_list = read_list(processor, aggregation, window, own=False)
+def view_to_propose(processor: ShareProcessor, aggregation: str, window: Window) -> View:
+    """What the first processor's proposal depends on. Raises `StateError` without state."""
+    earliest = earliest_batch(processor, window)
+    own_list = read_own_list(processor, aggregation, window)
     ledger = ledger_of(processor, aggregation, window)
-    candidates = _candidates(
-        processor, aggregation, window, own_list, peer_list, decided=ledger.entry(window) is not None
-    )
-    eligible = processor.settings.server_index == 1 or own_list is None
-    begin = max(window.start - processor.settings.late_limit, earliest)
-    ready: dict[UUID, ReadyBatch] = {}
-    unready: dict[UUID, BatchRejected] = {}
-    for batch in candidates:
-        if eligible and not begin <= batch.time < window.end:
-            continue
-        try:
-            if eligible:
-                check_eligible(processor, batch)
-            ready[batch.uuid] = read_ready(processor, batch)
-        except BatchRejected as rejected:
-            unready[batch.uuid] = rejected
-    return View(
-        aggregation,
-        window,
-        ledger,
-        ready,
-        unready,
-        own_list=own_list and own_list[0],
-        own_list_sent=exists(
-            processor.stores.state,
-            names.sent(names.batch_list(aggregation, window, processor.settings.server_index)),
-        ),
-        peer_list=peer_list and peer_list[0],
-        peer_list_bytes=peer_list[1] if peer_list else b"",
-    )
+    is_open = own_list is None and ledger.entry(window) is None
+    batches = validated_batches(processor, aggregation, window) if is_open else []
+    ready, unready = _ready(processor, _within(batches, earliest, window), check_eligible)
+    sent = is_sent(processor, aggregation, window)
+    return View(aggregation, window, ledger, ready, unready, own_list, sent, peer_list=None)
 
 
-def read_list(
-    processor: ShareProcessor, aggregation: str, window: Window, *, own: bool
-) -> tuple[BatchList, bytes] | None:
-    """Our stored list, or the peer's in our bucket, with its bytes; None where there is none.
+def view_to_decide(processor: ShareProcessor, aggregation: str, window: Window) -> View:
+    """What the second processor's answer depends on. Raises `RefusedError` for a proposal that doesn't verify."""
+    earliest = earliest_batch(processor, window)
+    own_list = read_own_list(processor, aggregation, window)
+    ledger = ledger_of(processor, aggregation, window)
+    is_open = ledger.entry(window) is None
+    proposal = read_peer_list(processor, aggregation, window) if is_open else None
+    batches = _listed(aggregation, proposal)
+    ready, unready = _ready(processor, _within(batches, earliest, window), check_eligible)
+    sent = is_sent(processor, aggregation, window)
+    return View(aggregation, window, ledger, ready, unready, own_list, sent, proposal)
 
-    A list that does not verify, or is not about what its name says, raises `RefusedError`: as if it weren't there.
+
+def view_to_accept(processor: ShareProcessor, aggregation: str, window: Window) -> View:
+    """What the first processor's acceptance depends on. Raises `RefusedError` for an answer that doesn't verify.
+
+    The second processor has decided, so neither rejections nor our limits count here. The ledger is read as far back as
+    the proposal's batches go, whatever our late limit is or was.
     """
-    settings, stores = processor.settings, processor.stores
-    index = settings.server_index if own else settings.peer_index
-    name = names.batch_list(aggregation, window, index)
-    data = _read(stores.state if own else stores.peer_validations, name)
+    not_before(processor)
+    own_list = read_own_list(processor, aggregation, window)
+    answer = read_peer_list(processor, aggregation, window)
+    back_to = min([window.start, *(batch.time for batch in _listed(aggregation, own_list))])
+    ledger = read_ledger(processor.stores.state, aggregation, back_to)
+    ready, unready = _ready(processor, _listed(aggregation, answer), check_still_ingested)
+    sent = is_sent(processor, aggregation, window)
+    return View(aggregation, window, ledger, ready, unready, own_list, sent, answer)
+
+
+def earliest_batch(processor: ShareProcessor, window: Window) -> datetime:
+    """The earliest path time that a batch of this window's set may have."""
+    settings = processor.settings
+    return max(window.start - settings.late_limit, settings.first_window, not_before(processor))
+
+
+def read_own_list(processor: ShareProcessor, aggregation: str, window: Window) -> StoredList | None:
+    """Our list of the window as it is stored."""
+    name = names.batch_list(aggregation, window, processor.settings.server_index)
+    data = _read(processor.stores.state, name)
     if data is None:
         return None
-    if own:
-        return _open_own_list(data, name, processor.own_keys), data
     try:
+        return StoredList(stored_record(BatchList, data, name), data)
+    except BatchRejected as error:
+        raise StateError(f"our own list in the state storage cannot be read, restore it: {error}") from error
+
+
+def read_peer_list(processor: ShareProcessor, aggregation: str, window: Window) -> StoredList | None:
+    """The peer's list of the window in our bucket, wholly verified; None where there is none.
+
+    One that does not verify, or is not about what its name says, raises `RefusedError`: it is as if it weren't there.
+    """
+    settings, bucket = processor.settings, processor.stores.peer_validations
+    name = names.batch_list(aggregation, window, settings.peer_index)
+    try:
+        data = _read(bucket, name)
+        if data is None:
+            return None
         record = open_record(BatchList, data, settings.peer_keys, name)
     except BatchRejected as rejected:
         raise RefusedError(f"the peer's list cannot be used: {rejected}") from rejected
-    expected = settings.expected_parameters(aggregation)
-    if expected is None:
-        raise RefusedError(f"{name}: the configuration has no parameters of aggregation {aggregation}; add them")
-    batch_lists.check_list(record, window, name, (settings.instance, aggregation, index, expected))
-    return record, data
+    batch_lists.check_list(record, name, settings, aggregation, window)
+    return StoredList(record, data)
 
 
-def _candidates(
-    processor: ShareProcessor,
-    aggregation: str,
-    window: Window,
-    own_list: tuple[BatchList, bytes] | None,
-    peer_list: tuple[BatchList, bytes] | None,
-    *,
-    decided: bool,
-) -> Iterable[BatchName]:
-    """The batches that the next step is about: all that we validated for a proposal, else those of the peer's list."""
-    if decided:
-        return []
-    if processor.settings.server_index == 0 and own_list is None:
-        return validated_batches(processor, aggregation, window)
-    return [] if peer_list is None else [listed_name(aggregation, listed) for listed in peer_list[0].batches]
+def is_sent(processor: ShareProcessor, aggregation: str, window: Window) -> bool:
+    """Whether our list of the window has its receipt."""
+    name = names.batch_list(aggregation, window, processor.settings.server_index)
+    return exists(processor.stores.state, names.sent(name))
 
 
 def validated_batches(processor: ShareProcessor, aggregation: str, window: Window) -> list[BatchName]:
@@ -161,11 +171,35 @@ def validated_batches(processor: ShareProcessor, aggregation: str, window: Windo
     return [batch for batch in batches if batch is not None]
 
 
-def _open_own_list(data: bytes, name: str, keys: VerificationKeys) -> BatchList:
-    try:
-        return open_record(BatchList, data, keys, name)
-    except (BatchRejected, MalformedError) as error:
-        raise StateError(f"our own list in the state storage cannot be read: {error}") from error
+def _agreement(processor: ShareProcessor, view: View, outcome: object) -> Agreement:
+    """What is known of the window after `outcome` was done."""
+    own_list = read_own_list(processor, view.aggregation, view.window)
+    entry = ledger_of(processor, view.aggregation, view.window).entry(view.window)
+    waiting = outcome.why if isinstance(outcome, Waiting) else None
+    return Agreement(entry, own_list.record if own_list else None, waiting, view.unready)
+
+
+def _listed(aggregation: str, peer_list: StoredList | None) -> list[BatchName]:
+    return [] if peer_list is None else [listed_name(aggregation, listed) for listed in peer_list.record.batches]
+
+
+def _within(batches: Iterable[BatchName], earliest: datetime, window: Window) -> list[BatchName]:
+    return [batch for batch in batches if earliest <= batch.time < window.end]
+
+
+def _ready(
+    processor: ShareProcessor, batches: Iterable[BatchName], check: Callable[[ShareProcessor, BatchName], None]
+) -> tuple[dict[UUID, ReadyBatch], dict[UUID, BatchRejected]]:
+    """Those of the batches that are ready and pass the check, and of the others why not."""
+    ready: dict[UUID, ReadyBatch] = {}
+    unready: dict[UUID, BatchRejected] = {}
+    for batch in batches:
+        try:
+            check(processor, batch)
+            ready[batch.uuid] = read_ready(processor, batch)
+        except BatchRejected as rejected:
+            unready[batch.uuid] = rejected
+    return ready, unready
 
 
 def _read(store: Store, name: str) -> bytes | None:

@@ -7,32 +7,42 @@ is nothing to do yet.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 import numpy as np
 
 from prio_assets.configuration import ProcessorConfiguration
-from prio_assets.errors import BatchRejected, RefusedError
+from prio_assets.errors import BatchRejected, RefusedError, StateError
 from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, duplicated, first_occurrences
 from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
 from prio_assets.processor.steps import PEER_BUCKET, STATE, Acknowledge, Copy, Create, Step
 from prio_assets.wire import names
 from prio_assets.wire.keys import SigningKey
-from prio_assets.wire.records import BatchList, ListedBatch, Parameters
+from prio_assets.wire.records import BatchList, LedgerEntry, ListedBatch, Parameters
 from prio_assets.wire.sealed import seal_record
 from prio_assets.wire.uuids import uuid_columns, uuid_values
-from prio_assets.wire.windows import Window, to_ms
+from prio_assets.wire.windows import Window, to_ms, window_of
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class StoredList:
+    """A list and the object that holds it."""
+
+    record: BatchList
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
 class View:
     """What storage says about one aggregation's window, as far as its list depends on it.
 
-    `ready` are the batches that may stand in the list, by UUID; `unready` says why others may not. `own_list` is our
-    stored list, `answer` the peer's as it was read and verified (the proposal at the second processor).
+    `ready` are the batches that may stand in the list, by UUID; `unready` says why others may not. `own_list` is ours
+    as it is stored, `peer_list` the peer's as it was read and verified now.
     """
 
     aggregation: str
@@ -40,10 +50,9 @@ class View:
     ledger: Ledger
     ready: Mapping[UUID, ReadyBatch]
     unready: Mapping[UUID, BatchRejected]
-    own_list: BatchList | None
+    own_list: StoredList | None
     own_list_sent: bool
-    peer_list: BatchList | None
-    peer_list_bytes: bytes
+    peer_list: StoredList | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,8 @@ def propose(view: View, author: Author) -> list[Step] | Waiting:
         return Waiting("the peer's answer") if view.own_list_sent else _send(name, author)
     if view.ledger.entry(view.window) is not None:
         return Waiting("nothing: the window is decided")
+    if author.now < view.window.end:
+        return Waiting("the end of the window")
     batches = [ready for uuid, ready in sorted(view.ready.items()) if uuid not in view.ledger.spent]
     if not batches:
         return Waiting("a batch that is ready at both processors")
@@ -77,94 +88,94 @@ def propose(view: View, author: Author) -> list[Step] | Waiting:
     if clients < author.minimum_clients:
         return Waiting(f"more clients: {clients} of at least {author.minimum_clients}")
     entries = tuple(ready.listed() for ready in batches)
-    proposal = make_list(view, author, batches[0].parameters, entries, author.minimum_clients)
+    parameters = parameters_of_lists(author.settings, view.aggregation)
+    proposal = make_list(view, author, parameters, entries, author.minimum_clients)
     return [Create(STATE, name, seal_record(proposal, author.signing_key)), *_send(name, author)]
 
 
 def decide(view: View, author: Author) -> list[Step] | Waiting:
     """The second processor's answer to a proposal: the ledger entry first, then the list, then its copy."""
-    name = names.batch_list(view.aggregation, view.window, 1)
     entry = view.ledger.entry(view.window)
+    _check_own_answer(view, entry)
     if entry is not None:
         if view.own_list_sent:
             return Waiting("nothing: the window is decided")
-        if entry.answer is None:
-            raise RefusedError(f"ledger entry {entry.number} of {view.aggregation} was made for a peer without lists")
-        return [Create(STATE, name, entry.answer), *_send(name, author)]
-    proposal = view.peer_list
-    if proposal is None:
+        return _answer(view, entry.answer or b"", author)
+    if view.peer_list is None:
         return Waiting("the peer's proposal")
     if author.now < view.window.end:
         return Waiting("the end of the window")
-    batches = [
-        ready
-        for listed in proposal.batches
-        if (ready := view.ready.get(listed.batch_uuid)) is not None
-        and ready.is_listed_as(listed)
-        and listed.batch_uuid not in view.ledger.spent
-    ]
+    proposal = view.peer_list.record
     minimum = max(proposal.minimum_clients, author.minimum_clients)
-    entries, counted = without_repeated(batches, view.ledger.counted)
+    entries, counted = without_repeated(_agreed(proposal, view), view.ledger.counted)
     if len(counted) < minimum:
         entries, counted = (), NO_UUIDS
-    answer = make_list(view, author, proposal.parameters, entries, minimum)
-    data = seal_record(answer, author.signing_key)
-    decision = Decision(view.window, entries, proposal.parameters, minimum, counted, data)
-    return [*view.ledger.append(decision), Create(STATE, name, data), *_send(name, author)]
+    answer = seal_record(make_list(view, author, proposal.parameters, entries, minimum), author.signing_key)
+    decision = Decision(view.window, entries, proposal.parameters, minimum, counted, answer)
+    return [*view.ledger.append(decision), *_answer(view, answer, author)]
 
 
 def accept(view: View) -> list[Step] | Waiting:
     """The first processor's ledger entry for an answer that keeps the rules; `RefusedError` for one that doesn't."""
     if view.ledger.entry(view.window) is not None:
         return Waiting("nothing: the window is decided")
-    proposal, answer = view.own_list, view.peer_list
-    if proposal is None:
+    if view.own_list is None:
         return Waiting("our proposal")
-    if answer is None:
+    if view.peer_list is None:
         return Waiting("the peer's answer")
+    proposal, answer = view.own_list.record, view.peer_list.record
     name = names.batch_list(view.aggregation, view.window, 1)
-    _check_answer(answer, proposal, view.ledger, name)
-    missing = [listed for listed in answer.batches if not _is_ready(view, listed)]
+    _check_proposed(answer, proposal, name)
+    _check_unspent(answer, view.ledger, name)
+    missing = _missing(answer, view)
     if missing:
-        why = view.unready.get(missing[0].batch_uuid)
-        return Waiting(
-            f"{len(missing)} of the {len(answer.batches)} validations in {name}, first {missing[0].batch_uuid}"
-            f" ({why or 'here with another digest'})"
-        )
-    counted = _packets_of_answer(answer, view, name)
+        return Waiting(f"{len(missing)} of the {len(answer.batches)} batches in {name}, first {missing[0]}")
+    counted = _counted_by(answer, view)
+    _check_counted_once(counted, view.ledger, name)
     if answer.batches and len(counted) < proposal.minimum_clients:
         raise RefusedError(
             f"{name} counts {len(counted)} clients, our proposal demanded {proposal.minimum_clients}; nothing is spent"
         )
-    decision = Decision(
-        view.window, answer.batches, answer.parameters, answer.minimum_clients, counted, view.peer_list_bytes
+    return list(
+        view.ledger.append(
+            Decision(
+                window=view.window,
+                batches=answer.batches,
+                parameters=answer.parameters,
+                minimum_clients=answer.minimum_clients,
+                counted=counted,
+                answer=view.peer_list.data,
+            )
+        )
     )
-    return list(view.ledger.append(decision))
 
 
-def check_list(record: BatchList, view_window: Window, name: str, expected: tuple[str, str, int, Parameters]) -> None:
-    """A list is about what its name says and what we expect: instance, aggregation, writer's index, parameters."""
-    instance, aggregation, index, parameters = expected
+def check_list(
+    record: BatchList, name: str, settings: ProcessorConfiguration, aggregation: str, window: Window
+) -> None:
+    """The peer's list is about what its name says and what we expect; `RefusedError` says what differs."""
     facts = {
-        "instance name": (record.instance_name, instance),
+        "instance name": (record.instance_name, settings.instance),
         "aggregation": (record.name, aggregation),
-        "server index": (record.server_index, index),
-        "start": (record.aggregation_start_time, to_ms(view_window.start)),
-        "end": (record.aggregation_end_time, to_ms(view_window.end)),
-        "parameters": (record.parameters, parameters),
+        "server index": (record.server_index, settings.peer_index),
+        "start": (record.aggregation_start_time, to_ms(window.start)),
+        "end": (record.aggregation_end_time, to_ms(window.end)),
+        "parameters": (record.parameters, parameters_of_lists(settings, aggregation)),
     }
     for fact, (found, wanted) in facts.items():
         if found != wanted:
             raise RefusedError(f"{name} has {fact} {found}, not {wanted}")
-    uuids = [listed.batch_uuid for listed in record.batches]
-    if uuids != sorted(set(uuids)):
-        raise RefusedError(f"{name} is not sorted by batch UUID, or has one twice")
-    if any(listed.batch_time >= record.aggregation_end_time for listed in record.batches):
-        raise RefusedError(f"{name} has a batch that is not before the window's end")
-    if any(list(listed.repeated) != sorted(set(listed.repeated)) for listed in record.batches):
-        raise RefusedError(f"{name} has repeated packets that are not sorted, or there twice")
-    if index == 0 and any(listed.repeated for listed in record.batches):
-        raise RefusedError(f"{name} is a proposal and names repeated packets, which only an answer does")
+    if window != window_of(window.start, settings.period) or window.start < settings.first_window:
+        raise RefusedError(f"{name} is not about a window of this instance's period, from its first window on")
+    _check_entries(record, name)
+
+
+def parameters_of_lists(settings: ProcessorConfiguration, aggregation: str) -> Parameters:
+    """The parameters that all batches of a list have."""
+    expected = settings.expected_parameters(aggregation)
+    if expected is None:
+        raise RefusedError(f"the configuration has no parameters of aggregation {aggregation}; add them")
+    return expected
 
 
 def make_list(
@@ -208,28 +219,83 @@ def _send(name: str, author: Author) -> list[Step]:
     return [Copy(STATE, name, PEER_BUCKET, name), Acknowledge(name, names.sent(name), author.now)]
 
 
-def _is_ready(view: View, listed: ListedBatch) -> bool:
+def _answer(view: View, answer: bytes, author: Author) -> list[Step]:
+    """The steps after the ledger entry: our own list, its copy, its receipt."""
+    name = names.batch_list(view.aggregation, view.window, 1)
+    return [Create(STATE, name, answer), *_send(name, author)]
+
+
+def _check_own_answer(view: View, entry: LedgerEntry | None) -> None:
+    """Our list is written after its ledger entry, and read before the ledger: the entry must be there, and hold it."""
+    if view.own_list is None and (entry is None or entry.answer is not None):
+        return
+    if entry is None or view.own_list is None or entry.answer != view.own_list.data:
+        raise StateError(
+            f"our list of {view.aggregation} {view.window} and the ledger of the state storage disagree: it was "
+            "restored to an earlier time or belongs to another peer; nothing is decided"
+        )
+
+
+def _agreed(proposal: BatchList, view: View) -> list[ReadyBatch]:
+    """The proposed batches that are ready here, by the very validations, and were never in an answer."""
+    return [
+        view.ready[listed.batch_uuid]
+        for listed in proposal.batches
+        if _is_ready(listed, view) and listed.batch_uuid not in view.ledger.spent
+    ]
+
+
+def _is_ready(listed: ListedBatch, view: View) -> bool:
     ready = view.ready.get(listed.batch_uuid)
     return ready is not None and ready.is_listed_as(listed)
 
 
-def _check_answer(answer: BatchList, proposal: BatchList, ledger: Ledger, name: str) -> None:
+def _missing(answer: BatchList, view: View) -> list[str]:
+    """The answer's batches that are not ready here, each with the reason."""
+    return [
+        f"{listed.batch_uuid} ({view.unready.get(listed.batch_uuid) or 'a validation of it was replaced'})"
+        for listed in answer.batches
+        if not _is_ready(listed, view)
+    ]
+
+
+def _check_proposed(answer: BatchList, proposal: BatchList, name: str) -> None:
     proposed = {listed.batch_uuid: listed for listed in proposal.batches}
     for listed in answer.batches:
         if proposed.get(listed.batch_uuid) != replace(listed, repeated=()):
             raise RefusedError(f"{name} has batch {listed.batch_uuid} otherwise than we proposed it; nothing is spent")
+
+
+def _check_unspent(answer: BatchList, ledger: Ledger, name: str) -> None:
+    for listed in answer.batches:
         if listed.batch_uuid in ledger.spent:
             raise RefusedError(f"{name} has batch {listed.batch_uuid}, which was summed before; nothing is spent")
 
 
-def _packets_of_answer(answer: BatchList, view: View, name: str) -> Uuids:
-    """The packets that the answer counts; none may be counted twice, here or in the ledger."""
+def _check_counted_once(counted: Uuids, ledger: Ledger, name: str) -> None:
+    again = duplicated(counted) | contained(counted, ledger.counted)
+    if again.any():
+        raise RefusedError(f"{name} counts {int(again.sum())} packets that were counted before; nothing is spent")
+
+
+def _counted_by(answer: BatchList, view: View) -> Uuids:
+    """The packets that the answer counts, in its order."""
     columns = [NO_UUIDS]
     for listed in answer.batches:
         valid = view.ready[listed.batch_uuid].valid
         columns.append(valid[~contained(valid, uuid_columns(listed.repeated))])
-    counted = np.concatenate(columns)
-    again = duplicated(counted) | contained(counted, view.ledger.counted)
-    if again.any():
-        raise RefusedError(f"{name} counts {int(again.sum())} packets that were counted before; nothing is spent")
-    return counted
+    return np.concatenate(columns)
+
+
+def _check_entries(record: BatchList, name: str) -> None:
+    """The entries' order, times and repeated packets are what they must be."""
+    uuids = [listed.batch_uuid for listed in record.batches]
+    if uuids != sorted(set(uuids)):
+        raise RefusedError(f"{name} is not sorted by batch UUID, or has one twice")
+    for listed in record.batches:
+        if not 0 <= listed.batch_time < record.aggregation_end_time or listed.batch_time % MINUTE_MS:
+            raise RefusedError(f"{name} has batch {listed.batch_uuid} at no whole minute before the window's end")
+        if list(listed.repeated) != sorted(set(listed.repeated)):
+            raise RefusedError(f"{name} has repeated packets that are not sorted, or there twice")
+        if listed.repeated and record.server_index == 0:
+            raise RefusedError(f"{name} is a proposal and names repeated packets, which only an answer does")

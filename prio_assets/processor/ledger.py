@@ -11,7 +11,7 @@ from uuid import UUID
 
 import numpy as np
 
-from prio_assets.errors import StateError
+from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
 from prio_assets.processor.columns import NO_UUIDS, Uuids, sort_uuids
 from prio_assets.processor.steps import STATE, Create
 from prio_assets.storage.base import Store, read_bytes
@@ -38,10 +38,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The part of an aggregation's ledger that a window's decision depends on, newest entry last."""
+    """The part of an aggregation's ledger that a window's decision depends on.
+
+    `length` and `newest_end` (ms) are of the whole ledger; `entries`, oldest first, are those of windows that end late
+    enough to matter, `counted` the packets that they count.
+    """
 
     aggregation: str
     length: int
+    newest_end: int
     entries: tuple[LedgerEntry, ...]
     counted: Uuids
 
@@ -67,7 +72,7 @@ class Ledger:
             number=self.length + 1,
             aggregation_start_time=to_ms(decision.window.start),
             aggregation_end_time=end,
-            newest_end=max([end, *(entry.newest_end for entry in self.entries[-1:])]),
+            newest_end=max(end, self.newest_end),
             minimum_clients=decision.minimum_clients,
             bins=parameters.bins,
             epsilon=parameters.epsilon,
@@ -85,43 +90,56 @@ class Ledger:
 
 
 def read_ledger(state: Store, aggregation: str, back_to: datetime, *, with_counted: bool = True) -> Ledger:
-    """Read back until an entry's `newest_end` is at or before `back_to`: older ones can't hold an eligible batch.
+    """The ledger with its entries of windows that end after `back_to`: only these can hold a batch that is not older.
 
-    The entry at which reading stops is part of the result, so that the next `newest_end` is right. Raises `StateError`
-    where a number is missing.
+    Read from the newest back to the first whose `newest_end` says that none before it is of such a window. Raises
+    `StateError` where a number is missing or an entry cannot be read.
     """
-    length = _length(state, aggregation)
-    entries: list[LedgerEntry] = []
+    length, earliest = _length(state, aggregation), to_ms(back_to)
+    read: list[LedgerEntry] = []
     for number in range(length, 0, -1):
-        name = names.ledger_entry(aggregation, number)
-        entry = decode(LedgerEntry, read_bytes(state, name), name)
-        if entry.number != number:
-            raise StateError(f"{name} says that it is entry {entry.number}; the state storage was tampered with")
-        entries.append(entry)
-        if entry.newest_end <= to_ms(back_to):
+        read.append(_read_entry(state, aggregation, number))
+        if read[-1].newest_end <= earliest:
             break
+    entries = tuple(entry for entry in reversed(read) if entry.aggregation_end_time > earliest)
     columns = [read_counted(state, aggregation, entry) for entry in entries] if with_counted else []
-    return Ledger(aggregation, length, tuple(reversed(entries)), np.concatenate([NO_UUIDS, *columns]))
+    newest_end = read[0].newest_end if read else 0
+    return Ledger(aggregation, length, newest_end, entries, np.concatenate([NO_UUIDS, *columns]))
 
 
 def read_counted(state: Store, aggregation: str, entry: LedgerEntry) -> Uuids:
     """The sorted UUIDs of the packets that an entry counts, uint8 of shape [n, 16]."""
     name = names.counted(aggregation, entry.counted_digest)
-    data = read_bytes(state, name)
+    data = _read(state, name)
     if digest(data) != entry.counted_digest:
         raise StateError(f"{name} is not what ledger entry {entry.number} of {aggregation} names; restore it")
     return np.frombuffer(decode(Counted, data, name).uuids, dtype=np.uint8).reshape(-1, 16)
 
 
+def _read_entry(state: Store, aggregation: str, number: int) -> LedgerEntry:
+    name = names.ledger_entry(aggregation, number)
+    try:
+        entry = decode(LedgerEntry, _read(state, name), name)
+    except MalformedError as error:
+        raise StateError(f"the ledger is damaged, restore it: {error}") from error
+    if entry.number != number:
+        raise StateError(f"{name} says that it is entry {entry.number}; the state storage was tampered with")
+    return entry
+
+
 def _length(state: Store, aggregation: str) -> int:
-    numbers = []
-    for name, _ in state.list(names.ledger(aggregation)):
-        number = name.removeprefix(names.ledger(aggregation))
-        if number.isascii() and number.isdigit():
-            numbers.append(int(number))
+    found = (names.parse_ledger_entry(name) for name, _ in state.list(names.ledger(aggregation)))
+    numbers = [entry[1] for entry in found if entry is not None]
     if numbers != list(range(1, len(numbers) + 1)):
         raise StateError(
             f"the ledger of {aggregation} has a gap: {len(numbers)} entries up to number {max(numbers)}; nothing is "
             "decided before it is restored"
         )
     return len(numbers)
+
+
+def _read(state: Store, name: str) -> bytes:
+    try:
+        return read_bytes(state, name)
+    except (ObjectMissingError, BatchRejected) as error:
+        raise StateError(f"the ledger is not whole, restore it: {error}") from error

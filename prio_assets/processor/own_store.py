@@ -15,6 +15,7 @@ from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, stored_validation
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName
+from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Receipt, Record, Rejection, Totals, decode, encode
 from prio_assets.wire.sealed import open_record, seal_record
 
@@ -56,9 +57,15 @@ class OwnStore:
         return totals if totals is not None and _are_possible(totals) else None
 
     def recorded_digest(self, batch: BatchName, keys: VerificationKeys) -> bytes | None:
-        """The digest of the packet file that intake read; None where nothing that was kept says it."""
-        record = self.totals(batch, keys) or self.receipt(batch)
-        return None if record is None else record.packet_file_digest
+        """The digest of the packet file that the stored validation was computed from; None where nothing kept says it.
+
+        A record of another validation does not: a run may have ended between the two writes of intake.
+        """
+        own = self.validation(batch)
+        for record in (self.totals(batch, keys), self.receipt(batch)):
+            if own is not None and record is not None and record.validity_digest == digest(own.sealed.packets):
+                return record.packet_file_digest
+        return None
 
     def receipt(self, batch: BatchName) -> Receipt | None:
         """The record that the peer has our validation; `BatchRejected` (own record damaged) for what is none."""

@@ -16,7 +16,7 @@ from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.records import State, decode, encode
-from prio_assets.wire.windows import from_ms, to_ms
+from prio_assets.wire.windows import from_ms, to_ms, window_of
 
 STATE_VERSION = 1
 
@@ -93,6 +93,25 @@ def not_before(processor: ShareProcessor) -> datetime:
         return from_ms(read_state(processor).not_before)
     except MalformedError as error:
         raise StateError(f"the state in {processor.settings.state} is damaged, restore it: {error}") from error
+
+
+def default_not_before(processor: ShareProcessor) -> datetime:
+    """Where a new state begins by default, so that nothing is summed that an earlier state may have summed.
+
+    With batch lists that is the newest end of a window that either processor may have decided, as far as our bucket
+    tells: a list of the peer's means that we proposed or could answer. A peer without lists may have summed every
+    window whose stop is past. Never before the first window.
+    """
+    settings, now = processor.settings, processor.clock()
+    if not settings.peer_has_lists:
+        return max(settings.first_window, window_of(now - settings.grace + settings.margin, settings.period).start)
+    listed = (
+        names.parse_batch_list(name, settings.peer_index)
+        for name, _ in processor.stores.peer_validations.list(names.BATCH_LISTS)
+    )
+    # No list of a window that has not ended can have been proposed or answered by us.
+    ends = (found[1].end for found in listed if found is not None and found[1].end <= now)
+    return max([settings.first_window, *ends])
 
 
 def initialise_state(processor: ShareProcessor, before: datetime) -> bool:

@@ -9,7 +9,7 @@ from prio_assets.processor.aggregation import valid_packets
 from prio_assets.processor.columns import Uuids
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import ShareProcessor
-from prio_assets.storage.base import Store, exists, read_bytes
+from prio_assets.storage.base import exists, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, read_validation
 from prio_assets.wire.names import BatchName
@@ -81,15 +81,17 @@ def read_ready(processor: ShareProcessor, batch: BatchName) -> ReadyBatch:
 
 
 def check_eligible(processor: ShareProcessor, batch: BatchName) -> None:
-    """Beyond its validations: ours was sent, the ingestion batch is still there, nobody left the batch out."""
-    if is_rejected(rejection := processor.own.last_rejection(batch)):
-        raise BatchRejected(BatchReason(rejection.reason), f"{batch.base} was left out: {rejection.details}")
+    """Beyond its validations: nobody left the batch out, ours was sent, the ingestion batch is still there."""
+    rejection = processor.own.last_rejection(batch)
+    if is_rejected(rejection):
+        raise BatchRejected(BatchReason.LEFT_OUT, f"{batch.base} was left out: {rejection.reason}: {rejection.details}")
     if processor.own.receipt(batch) is None:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"our validation of {batch.base} has not been sent yet")
+    check_still_ingested(processor, batch)
+
+
+def check_still_ingested(processor: ShareProcessor, batch: BatchName) -> None:
+    """The ingestion batch is there: without it there will be no sum."""
     for name in names.ingestion_objects(batch):
-        _check_there(processor.stores.ingestion, name)
-
-
-def _check_there(store: Store, name: str) -> None:
-    if not exists(store, name):
-        raise BatchRejected(BatchReason.OBJECT_MISSING, f"{name} is no longer in the ingestion bucket")
+        if not exists(processor.stores.ingestion, name):
+            raise BatchRejected(BatchReason.OBJECT_MISSING, f"{name} is no longer in the ingestion bucket")

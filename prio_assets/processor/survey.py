@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prio_assets.errors import RefusedError, StateError
-from prio_assets.processor.agreement import read_list
+from prio_assets.processor.agreement import read_peer_list
 from prio_assets.processor.ledger import read_ledger
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import ShareProcessor, not_before
@@ -171,12 +171,12 @@ def _peer_lists(
             continue
         window = parsed[1]
         try:
-            found = read_list(processor, aggregation, window, own=False)
+            found = read_peer_list(processor, aggregation, window)
         except RefusedError as error:
             refused[window] = str(error)
         else:
             if found is not None:
-                lists[window] = found[0]
+                lists[window] = found.record
     return lists, refused
 
 

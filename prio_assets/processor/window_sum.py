@@ -14,6 +14,8 @@ from prio_assets.errors import (
     ObjectMissingError,
     OperationalError,
     PacketReason,
+    RefusedError,
+    StateError,
 )
 from prio_assets.processor import peer_without_lists
 from prio_assets.processor.aggregation import (
@@ -26,10 +28,10 @@ from prio_assets.processor.aggregation import (
 )
 from prio_assets.processor.agreement import Agreement, accept_answer, ledger_of, validated_batches
 from prio_assets.processor.batch_lists import Waiting
-from prio_assets.processor.ingestion import open_ingestion_batch
+from prio_assets.processor.ingestion import IngestionBatch, open_ingestion_batch
 from prio_assets.processor.ledger import read_counted
 from prio_assets.processor.own_store import is_rejected
-from prio_assets.processor.processor import ShareProcessor, not_before
+from prio_assets.processor.processor import ShareProcessor, not_before, read_state
 from prio_assets.processor.readiness import (
     ReadyBatch,
     listed_name,
@@ -37,11 +39,11 @@ from prio_assets.processor.readiness import (
     read_peer_validation,
     read_ready,
 )
-from prio_assets.processor.sending import recorded_digest, steps_to_send
+from prio_assets.processor.sending import steps_to_send
 from prio_assets.processor.steps import STATE, SUM_PARTS, Acknowledge, Copy, Create, Step, take_all
 from prio_assets.storage.base import read_bytes
 from prio_assets.wire import names
-from prio_assets.wire.batches import SealedBatch, Validation, open_header, open_signature, verify_header
+from prio_assets.wire.batches import SealedBatch, Validation, check_packet_digest, open_header, open_signature
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import LedgerEntry, ListedBatch, SumPart
@@ -71,9 +73,11 @@ class WindowSum:
 def sum_window(processor: ShareProcessor, aggregation: str, window: Window, override: Override) -> WindowSum:
     """Decide the window where it is our turn, sum it, and complete the copies.
 
-    Done again it gives the same bytes from the same inputs, or what was summed where inputs are gone. Raises
-    `RefusedError` for an answer that breaks the rules, `ObjectConflictError` for a sum that came out otherwise.
+    Done again it completes the copies of what was summed, whatever became of the inputs, and compares where they
+    remain. Raises `RefusedError` for an answer that breaks the rules, `ObjectConflictError` for a sum that came out
+    otherwise.
     """
+    read_state(processor)
     agreement = _decide(processor, aggregation, window, override)
     entry = agreement.entry
     unready = {str(uuid): str(rejected) for uuid, rejected in agreement.unready.items()}
@@ -82,7 +86,10 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
         return WindowSum(entry, waiting, unready, header=None, reasons=Counter())
     if not processor.settings.peer_has_lists:
         _send_set(processor, aggregation, window, entry, override)
-    part, reasons = _sum_part(processor, aggregation, window, entry)
+    stored = _stored_sum_part(processor, aggregation, window)
+    if stored is not None:
+        take_all(_steps_to_publish(processor, aggregation, window, stored), processor.stores_by_name)
+    part, reasons = _sum_part(processor, aggregation, window, entry, stored)
     take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_by_name)
     name = names.sum_part_objects(processor.settings.instance, aggregation, window, processor.settings.server_index)
     return WindowSum(entry, None, unready, open_header(SumPart, part.header, name.header), reasons)
@@ -134,35 +141,51 @@ def _view_without_lists(
 def _send_set(
     processor: ShareProcessor, aggregation: str, window: Window, entry: LedgerEntry, override: Override
 ) -> None:
-    """Send all of the set, again too, as long as the peer can't have summed without it."""
+    """Send all of the set, again too, as long as the peer can't have summed without it.
+
+    Later, a set of which something was not sent is another than the peer's: `RefusedError`.
+    """
+    batches = [listed_name(aggregation, listed) for listed in entry.batches]
     if processor.clock() < peer_without_lists.deadline_of(window, processor.settings) or override.despite_stop:
-        for listed in entry.batches:
-            take_all(steps_to_send(processor, listed_name(aggregation, listed)), processor.stores_by_name)
+        for batch in batches:
+            take_all(steps_to_send(processor, batch), processor.stores_by_name)
+        return
+    unsent = [batch for batch in batches if processor.own.receipt(batch) is None]
+    if unsent:
+        raise RefusedError(
+            f"{len(unsent)} of the {len(batches)} batches of {aggregation} {window} were not sent before the peer "
+            f"summed, first {unsent[0].base}; give the window up, or sum it despite the stop"
+        )
 
 
 def _sum_part(
-    processor: ShareProcessor, aggregation: str, window: Window, entry: LedgerEntry
+    processor: ShareProcessor, aggregation: str, window: Window, entry: LedgerEntry, stored: SealedBatch | None
 ) -> tuple[SealedBatch, Counter[PacketReason]]:
     """The sum part, computed from the inputs and compared with the stored one; that one alone where inputs are gone."""
-    stored = _stored_sum_part(processor, aggregation, window)
     try:
         contributions = [_contribution(processor, listed_name(aggregation, each), each) for each in entry.batches]
     except ObjectMissingError:
         if stored is None:
             raise
         return stored, Counter()
-    counts = counted_packets(contributions)
-    if not np.array_equal(counts, read_counted(processor.stores.state, aggregation, entry)):
-        raise OperationalError(
-            f"the packets that count in {aggregation} {window} are not those of ledger entry {entry.number}; "
-            "the inputs changed, nothing is published"
-        )
+    _check_counted(processor, aggregation, entry, contributions)
     part = make_sum_part(contributions, aggregation, window, processor.signing_key)
     if stored is not None and (stored.header, stored.packets) != (part.header, part.packets):
         raise ObjectConflictError(
             f"the sum of {aggregation} {window} came out otherwise than the stored sum part; nothing is published"
         )
     return stored or part, sum((each.reasons for each in contributions), Counter())
+
+
+def _check_counted(
+    processor: ShareProcessor, aggregation: str, entry: LedgerEntry, contributions: Sequence[Contribution]
+) -> None:
+    """The packets that count now are those that counted when the window was decided."""
+    if not np.array_equal(counted_packets(contributions), read_counted(processor.stores.state, aggregation, entry)):
+        raise OperationalError(
+            f"the packets of ledger entry {entry.number} of {aggregation} are not those that count now; the inputs "
+            "changed, nothing is published"
+        )
 
 
 def _contribution(processor: ShareProcessor, batch: BatchName, listed: ListedBatch) -> Contribution:
@@ -173,8 +196,7 @@ def _contribution(processor: ShareProcessor, batch: BatchName, listed: ListedBat
         source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, own.header.parameters)
         check_headers_agree(own.header, peer.header, source)
         _check_digests(processor, batch, listed, (own, peer))
-        if source.header.packet_file_digest != recorded_digest(processor, batch):
-            raise OperationalError(f"{source.packets_name} is not the file that intake read; the batch was replaced")
+        _check_taken_in(processor, source)
         total = bound_total(processor.own.totals(batch, processor.own_keys), source, own)
         return contribute(source, own.packets, peer.packets, total, uuid_columns(listed.repeated))
     except BatchRejected as rejected:
@@ -191,17 +213,24 @@ def _check_digests(
         raise OperationalError(f"a validation of {batch.base} is not the one that was decided on; it was replaced")
 
 
+def _check_taken_in(processor: ShareProcessor, source: IngestionBatch) -> None:
+    """The packet file is the one that our validation was computed from."""
+    if source.header.packet_file_digest != processor.own.recorded_digest(source.batch, processor.own_keys):
+        raise OperationalError(f"{source.packets_name} is not known to be the file that intake read; it was replaced")
+
+
 def _stored_sum_part(processor: ShareProcessor, aggregation: str, window: Window) -> SealedBatch | None:
-    """Our own copy, verified; None while it is not complete."""
+    """Our own copy, whose signing key may be no longer in use; None while it is not complete."""
     settings, state = processor.settings, processor.stores.state
     objects = names.sum_part_objects(settings.instance, aggregation, window, settings.server_index)
     try:
         header, packets, signature = (read_bytes(state, name) for name in objects)
+        check_packet_digest(open_header(SumPart, header, objects.header), packets, objects.packets)
+        return SealedBatch(header, packets, open_signature(signature, objects.signature))
     except ObjectMissingError:
         return None
-    opened = open_signature(signature, objects.signature)
-    verify_header(header, opened, processor.own_keys, objects.header)
-    return SealedBatch(header, packets, opened)
+    except BatchRejected as rejected:
+        raise StateError(f"our own sum part in the state storage is damaged, restore it: {rejected}") from rejected
 
 
 def _steps_to_publish(processor: ShareProcessor, aggregation: str, window: Window, part: SealedBatch) -> Sequence[Step]:

@@ -27,7 +27,20 @@ def open_record(record_type: type[SealedRecord], data: bytes, keys: Verification
     Raises `BatchRejected` that names the object.
     """
     signature = open_signature(data, name)
+    header = _embedded_header(signature, record_type, name)
+    verify_header(header, signature, keys, name)
+    return open_header(record_type, header, name)
+
+
+def stored_record(record_type: type[SealedRecord], data: bytes, name: str) -> SealedRecord:
+    """The record in a signed object that we stored ourselves; its signature may be by a key that is no longer in use.
+
+    Raises `BatchRejected` that names the object.
+    """
+    return open_header(record_type, _embedded_header(open_signature(data, name), record_type, name), name)
+
+
+def _embedded_header(signature: BatchSignature, record_type: type[SealedRecord], name: str) -> bytes:
     if signature.batch_header is None or signature.packets is not None:
         raise BatchRejected(BatchReason.SIGNATURE_MALFORMED, f"{name} holds no signed {record_type.__name__}")
-    verify_header(signature.batch_header, signature, keys, name)
-    return open_header(record_type, signature.batch_header, name)
+    return signature.batch_header

@@ -26,6 +26,9 @@ class Window:
     def __contains__(self, time: datetime) -> bool:
         return self.start <= time < self.end
 
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%dT%H:%M}Z to {self.end:%Y-%m-%dT%H:%M}Z"
+
 
 def window_of(time: datetime, period: timedelta) -> Window:
     """The window of this period that holds `time`."""
