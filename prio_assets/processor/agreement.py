@@ -13,7 +13,7 @@ from prio_assets.errors import BatchRejected, ObjectMissingError, RefusedError, 
 from prio_assets.processor import batch_lists
 from prio_assets.processor.batch_lists import Author, StoredList, View, Waiting
 from prio_assets.processor.ledger import Ledger, read_ledger
-from prio_assets.processor.processor import ShareProcessor, not_before
+from prio_assets.processor.processor import KeylessProcessor, ShareProcessor, not_before
 from prio_assets.processor.readiness import (
     ReadyBatch,
     check_eligible,
@@ -139,7 +139,7 @@ def read_own_list(processor: ShareProcessor, aggregation: str, window: Window) -
         raise StateError(f"our own list in the state storage cannot be read, restore it: {error}") from error
 
 
-def read_peer_list(processor: ShareProcessor, aggregation: str, window: Window) -> StoredList | None:
+def read_peer_list(processor: KeylessProcessor, aggregation: str, window: Window) -> StoredList | None:
     """The peer's list of the window in our bucket, wholly verified; None where there is none.
 
     One that does not verify, or is not about what its name says, raises `RefusedError`: it is as if it weren't there.

@@ -22,20 +22,31 @@ STATE_VERSION = 1
 
 
 @dataclass(frozen=True)
-class ShareProcessor:
-    """One role of one instance. Keys are read when the processor is made; storages are opened, not read."""
+class KeylessProcessor:
+    """One role of one instance as far as storages and public settings go: enough to look, not to validate or sum."""
 
     settings: ProcessorConfiguration
     stores: ProcessorStores
-    signing_key: SigningKey
-    packet_keys: Sequence[PacketDecryptionKey]
-    engine: Engine
     clock: Clock
 
     @property
     def own(self) -> OwnStore:
         """What this processor keeps for itself."""
         return OwnStore(self.stores.own_validations)
+
+    @cached_property
+    def stores_by_name(self) -> Mapping[str, Store]:
+        """The storages under the names that steps use."""
+        return self.stores._asdict()
+
+
+@dataclass(frozen=True)
+class ShareProcessor(KeylessProcessor):
+    """One role of one instance. Keys are read when the processor is made; storages are opened, not read."""
+
+    signing_key: SigningKey
+    packet_keys: Sequence[PacketDecryptionKey]
+    engine: Engine
 
     @property
     def own_keys(self) -> VerificationKeys:
@@ -47,10 +58,10 @@ class ShareProcessor:
         """What it takes to read the shares of an ingestion batch."""
         return Opener(self.settings.server_index, self.settings.ingestor_keys, self.packet_keys, self.engine)
 
-    @cached_property
-    def stores_by_name(self) -> Mapping[str, Store]:
-        """The storages under the names that steps use."""
-        return self.stores._asdict()
+
+def load_keyless(settings: ProcessorConfiguration, clock: Clock = system_clock) -> KeylessProcessor:
+    """The processor of a configuration, its secrets left alone."""
+    return KeylessProcessor(settings, settings.stores, clock)
 
 
 def load_processor(settings: ProcessorConfiguration, clock: Clock = system_clock) -> ShareProcessor:
@@ -65,7 +76,7 @@ def load_processor(settings: ProcessorConfiguration, clock: Clock = system_clock
     )
 
 
-def read_state(processor: ShareProcessor) -> State:
+def read_state(processor: KeylessProcessor) -> State:
     """The record that the state storage was made for this processor; `StateError` with the remedy otherwise."""
     settings = processor.settings
     try:
@@ -87,7 +98,7 @@ def read_state(processor: ShareProcessor) -> State:
     return state
 
 
-def not_before(processor: ShareProcessor) -> datetime:
+def not_before(processor: KeylessProcessor) -> datetime:
     """Batches whose path time is earlier are never summed; aware datetime in UTC."""
     try:
         return from_ms(read_state(processor).not_before)
@@ -95,7 +106,7 @@ def not_before(processor: ShareProcessor) -> datetime:
         raise StateError(f"the state in {processor.settings.state} is damaged, restore it: {error}") from error
 
 
-def default_not_before(processor: ShareProcessor) -> datetime:
+def default_not_before(processor: KeylessProcessor) -> datetime:
     """Where a new state begins by default, so that nothing is summed that an earlier state may have summed.
 
     With batch lists that is the newest end of a window that either processor may have decided, as far as our bucket
@@ -114,7 +125,7 @@ def default_not_before(processor: ShareProcessor) -> datetime:
     return max([settings.first_window, *ends])
 
 
-def initialise_state(processor: ShareProcessor, before: datetime) -> bool:
+def initialise_state(processor: KeylessProcessor, before: datetime) -> bool:
     """Create the state storage's record with `not_before` = `before`; False if there is one already."""
     settings = processor.settings
     state = State(STATE_VERSION, settings.instance, settings.server_index, to_ms(before))

@@ -9,7 +9,7 @@ from prio_assets.errors import RefusedError, StateError
 from prio_assets.processor.agreement import read_peer_list
 from prio_assets.processor.ledger import read_ledger
 from prio_assets.processor.own_store import is_rejected
-from prio_assets.processor.processor import ShareProcessor, not_before
+from prio_assets.processor.processor import KeylessProcessor, not_before
 from prio_assets.storage.base import Store
 from prio_assets.wire import names
 from prio_assets.wire.names import BatchName, NameRange
@@ -42,7 +42,7 @@ class Survey:
     state_fault: str
 
 
-def survey(processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime) -> Survey:
+def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime) -> Survey:
     """Look at the batches whose time is in [begin, end), and the windows that lie in it."""
     settings, stores = processor.settings, processor.stores
     trios = _trios(stores.ingestion, names.time_range(aggregation, begin, end))
@@ -76,7 +76,7 @@ def survey(processor: ShareProcessor, aggregation: str, begin: datetime, end: da
     )
 
 
-def aggregations(processor: ShareProcessor) -> list[str]:
+def aggregations(processor: KeylessProcessor) -> list[str]:
     """The aggregations that the ingestion bucket has, those among its folders that can be one."""
     return [folder for folder in processor.stores.ingestion.folders("") if names.is_aggregation(folder)]
 
@@ -92,7 +92,7 @@ def _trios(store: Store, within: NameRange) -> dict[BatchName, dict[str, int]]:
 
 
 def _own_batches(
-    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
+    processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
 ) -> Iterator[BatchName]:
     for name, _ in processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, folder)):
         batch = names.parse_own_object(folder, name)
@@ -101,7 +101,7 @@ def _own_batches(
 
 
 def _rejections(
-    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime
+    processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime
 ) -> dict[BatchName, Rejection]:
     """The batches that are left out now."""
     batches = set()
@@ -115,7 +115,7 @@ def _rejections(
 
 
 def _peer_validations(
-    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime
+    processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime
 ) -> dict[BatchName, int]:
     """The peer's validations whose signature, which is written last, is here; the size is that of all their objects."""
     sizes: dict[BatchName, int] = defaultdict(int)
@@ -130,7 +130,7 @@ def _peer_validations(
 
 
 def _own_windows(
-    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
+    processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
 ) -> frozenset[Window]:
     """The windows that have our own list in the state storage, or (in the folder of receipts) its receipt."""
     found = set()
@@ -141,7 +141,7 @@ def _own_windows(
     return frozenset(found)
 
 
-def _sent_sums(processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime) -> frozenset[Window]:
+def _sent_sums(processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime) -> frozenset[Window]:
     """The windows whose sum part the portal has."""
     settings, found = processor.settings, set()
     within = _below(names.sent(""), names.sum_part_range(settings.instance, aggregation, begin, end))
@@ -152,7 +152,7 @@ def _sent_sums(processor: ShareProcessor, aggregation: str, begin: datetime, end
     return frozenset(found)
 
 
-def _decided(processor: ShareProcessor, aggregation: str, begin: datetime) -> dict[Window, LedgerEntry]:
+def _decided(processor: KeylessProcessor, aggregation: str, begin: datetime) -> dict[Window, LedgerEntry]:
     ledger = read_ledger(processor.stores.state, aggregation, begin, with_counted=False)
     return {
         Window(from_ms(entry.aggregation_start_time), from_ms(entry.aggregation_end_time)): entry
@@ -161,7 +161,7 @@ def _decided(processor: ShareProcessor, aggregation: str, begin: datetime) -> di
 
 
 def _peer_lists(
-    processor: ShareProcessor, aggregation: str, begin: datetime, end: datetime
+    processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime
 ) -> tuple[dict[Window, BatchList], dict[Window, str]]:
     """The peer's lists that verify, and of the others why not."""
     lists, refused = {}, {}
