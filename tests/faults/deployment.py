@@ -1,4 +1,4 @@
-"""Two share processors and a portal over stores in memory, worked as the sensors would: what is pending, step by step."""
+"""Two share processors and a portal over stores in memory, worked as sensors would: what is pending, step by step."""
 
 from collections.abc import Iterator
 from copy import copy

@@ -1,7 +1,7 @@
 """What every fault is put into: keys, and two batches of real shares for both processors, made once.
 
-`SOUND` has 6 packets and stays as it is; `FAULTY` has 10 and is where the faults go, so that one undecryptable packet of
-it is still a packet's fault.
+`SOUND` has 6 packets and stays as it is; `FAULTY` is where the faults go. It has 10 packets, so that one of them which
+does not decrypt is still that packet's fault.
 """
 
 from dataclasses import dataclass

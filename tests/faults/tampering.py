@@ -41,7 +41,7 @@ def tamperings(record_name: str) -> list[tuple[str, Kind]]:
 
 
 def tampered(data: bytes, record_name: str, field: str, kind: Kind, inside: str | None = None) -> bytes:
-    """The container of `record_name` with `field` tampered; `inside` names an array whose first record has the field."""
+    """The container of `record_name` with `field` tampered; `inside` names an array of records that have the field."""
     records = list(read_records(record_name, io.BytesIO(data), "the original"))
     writer = _plain(schema(record_name))
     fields = writer["fields"] if inside is None else _named(writer["fields"], inside)["type"]["items"]["fields"]
