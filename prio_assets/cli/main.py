@@ -27,6 +27,9 @@ COMMANDS: dict[str, Listed] = {
     "intake-batch": Listed("prio_assets.cli.intake_batch", "Verify an ingestion batch and tell the peer the result."),
     "aggregate": Listed("prio_assets.cli.aggregate", "Sum our shares of the batches of a window, for the portal."),
     "collect": Listed("prio_assets.cli.collect", "Add the two processors' sum parts into the statistic."),
+    "status": Listed("prio_assets.cli.status", "Print what is pending, and what it waits for."),
+    "state": Listed("prio_assets.cli.state", "Make the record of what a processor has summed."),
+    "rejections": Listed("prio_assets.cli.rejections", "List, add and clear rejections of batches."),
     "inspect": Listed("prio_assets.cli.inspect", "Print batches, lists, sum parts and signatures readably."),
 }
 

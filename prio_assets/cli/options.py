@@ -10,7 +10,9 @@ from prio_assets.cli.logs import logger
 from prio_assets.cli.parameters import AggregationType, EmptyType, MinuteType, Secret, SecretType
 
 if TYPE_CHECKING:
+    from prio_assets.configuration import ProcessorConfiguration
     from prio_assets.processor.ingestion import Opener
+    from prio_assets.processor.processor import KeylessProcessor
     from prio_assets.storage.base import Store
     from prio_assets.wire.keys import SigningKey, VerificationKeys
 
@@ -170,6 +172,45 @@ def read_verification_keys(public_key: str, identifier: str) -> "VerificationKey
     from prio_assets.wire.keys import parse_verification_key
 
     return {identifier: parse_verification_key(public_key)}
+
+
+processor_options = together(
+    click.option(
+        "--configuration",
+        envvar="PRIO_CONFIG",
+        show_envvar=True,
+        default="demo/prio.yaml",
+        show_default=True,
+        metavar="PATH",
+        help="The configuration file.",
+    ),
+    option("processor", metavar="NAME", help="Name of the processor in it; may be left out where it has only one."),
+)
+
+
+def read_processors(configuration: str, name: str | None) -> "list[KeylessProcessor]":
+    """The processors of a configuration file, or the one of this name; no private key is read."""
+    from prio_assets.configuration import load_configuration
+    from prio_assets.errors import ConfigurationError
+    from prio_assets.processor.processor import load_keyless
+
+    found: dict[str, ProcessorConfiguration] = load_configuration(configuration).processors
+    if name is not None and name not in found:
+        raise ConfigurationError(f"{configuration} has no processor {name}, but {', '.join(found) or 'none at all'}")
+    return [load_keyless(settings) for key, settings in found.items() if name in (None, key)]
+
+
+def read_processor(configuration: str, name: str | None) -> "KeylessProcessor":
+    """The processor of this name, or the only one."""
+    from prio_assets.errors import ConfigurationError
+
+    found = read_processors(configuration, name)
+    if not found:
+        raise ConfigurationError(f"{configuration} has no processor")
+    if len(found) > 1:
+        known = ", ".join(processor.settings.name for processor in found)
+        raise click.UsageError(f"Give --processor, one of {known}.", click.get_current_context())
+    return found[0]
 
 
 def open_output(url: str) -> "Store":
