@@ -158,6 +158,31 @@ def parse_batch_list(name: str, index: int) -> tuple[str, Window] | None:
     return (aggregation, found[0]) if found is not None and found[1] == f"batches_{index}" else None
 
 
+# The portal's statistics
+
+
+class StatisticObjects(NamedTuple):
+    """The names of a window's statistic; the JSON object is written last."""
+
+    csv: str
+    json: str
+
+
+def statistic_objects(instance: str, aggregation: str, window: Window) -> StatisticObjects:
+    """The statistic of a window in both of its forms."""
+    stem = f"{instance}/{aggregation}/{_format_window(window)}"
+    return StatisticObjects(f"{stem}.csv", f"{stem}.json")
+
+
+def parse_statistic_object(name: str) -> tuple[str, str, Window] | None:
+    """Instance, aggregation and window of a statistic's JSON object."""
+    match name.split("/"):
+        case [instance, aggregation, file] if is_instance(instance) and is_aggregation(aggregation):
+            found = _parse_window(file)
+            return (instance, aggregation, found[0]) if found is not None and found[1] == "json" else None
+    return None
+
+
 # Our own store, beside the validations
 
 

@@ -1,0 +1,1 @@
+"""The simulated ingestor, for trying."""

@@ -1,0 +1,103 @@
+"""The table of a window's batches: what became of each, from this run and from those before it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prio_assets.errors import PacketReason
+from prio_assets.processor.validation import BatchOutcome, BatchState
+from prio_assets.wire.windows import format_minute
+
+FAULTY = (BatchState.REJECTED, BatchState.UNDECRYPTABLE, BatchState.FAILED)
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One batch: its state, why, and its packets; `rejected` counts packets by the reason's label."""
+
+    batch: str
+    time: str
+    state: str
+    reason: str = ""
+    received: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The row as a person reads it."""
+        return {
+            "batch": self.batch,
+            "time": self.time,
+            "state": self.state,
+            "reason": self.reason,
+            "packets": self.received,
+            "accepted": self.accepted,
+            "rejected packets": text_of_counts(self.rejected),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def row_of_outcome(outcome: BatchOutcome) -> BatchRow:
+    """The row of a batch that this run handled."""
+    return BatchRow(
+        batch=str(outcome.batch.uuid),
+        time=format_minute(outcome.batch.time),
+        state=outcome.state.value,
+        reason=outcome.why,
+        received=outcome.received,
+        accepted=outcome.accepted,
+        rejected=Counter({PacketReason(reason).label: count for reason, count in outcome.rejected.items()}),
+        seconds=outcome.seconds,
+    )
+
+
+def row_of_record(record: Mapping[str, Any]) -> BatchRow:
+    """The row that `BatchRow.record` was made of."""
+    return BatchRow(
+        batch=str(record["batch"]),
+        time=str(record["time"]),
+        state=str(record["state"]),
+        reason=str(record["reason"]),
+        received=int(record["packets"]),
+        accepted=int(record["accepted"]),
+        rejected=_counts_of_text(str(record["rejected packets"])),
+        seconds=float(record["seconds"]),
+    )
+
+
+def merge(earlier: Iterable[BatchRow], now: Iterable[BatchRow]) -> list[BatchRow]:
+    """One row a batch, the faulty ones first: packets were counted in the run that read them, states change later."""
+    rows = {row.batch: row for row in earlier}
+    for row in now:
+        before = rows.get(row.batch)
+        if before is not None and before.received and not row.received and row.state not in FAULTY:
+            row = BatchRow(  # noqa: PLW2901 (this run did not read the packets, an earlier one did)
+                row.batch,
+                row.time,
+                row.state,
+                row.reason,
+                before.received,
+                before.accepted,
+                before.rejected,
+                before.seconds,
+            )
+        rows[row.batch] = row
+    return sorted(rows.values(), key=lambda row: (row.state not in FAULTY, row.time, row.batch))
+
+
+def packets_by_reason(rows: Sequence[BatchRow]) -> Counter[str]:
+    """How many packets were left out, by reason."""
+    return sum((row.rejected for row in rows), Counter())
+
+
+def text_of_counts(counts: Mapping[str, int]) -> str:
+    """`undecryptable 3, uuid_malformed 1`; empty where there are none."""
+    return ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+
+
+def _counts_of_text(text: str) -> Counter[str]:
+    pairs = (part.rpartition(" ") for part in text.split(", ") if part)
+    return Counter({label: int(count) for label, _, count in pairs})

@@ -1,0 +1,154 @@
+"""What a run of `own_validations` tells about the window's batches: metadata, check results, a failure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from prio_assets.defs import metadata as keys
+from prio_assets.defs.processor.batch_table import (
+    FAULTY,
+    BatchRow,
+    packets_by_reason,
+    row_of_record,
+    text_of_counts,
+)
+from prio_assets.defs.processor.names import (
+    BATCHES_ACCEPTED,
+    PACKETS_ACCEPTED,
+    PARAMETERS_AGREE,
+    PEER_VALIDATIONS_HOLD,
+)
+from prio_assets.defs.tables import table
+from prio_assets.errors import BatchReason, BatchRejected
+from prio_assets.processor.processor import ShareProcessor
+from prio_assets.processor.readiness import read_ready
+from prio_assets.processor.survey import Survey
+from prio_assets.processor.validation import BatchState
+
+COLUMNS = {
+    "batch": str,
+    "time": str,
+    "state": str,
+    "reason": str,
+    "packets": int,
+    "accepted": int,
+    "rejected packets": str,
+    "seconds": float,
+}
+
+
+def earlier_rows(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> list[BatchRow]:
+    """The rows that the partition's last materialisation showed."""
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    materialization = records[0].asset_materialization if records else None
+    shown = materialization.metadata.get(keys.TABLE_OF_BATCHES) if materialization else None
+    if not isinstance(shown, dg.TableMetadataValue):
+        return []
+    return [row_of_record(record.data) for record in shown.records]
+
+
+def metadata(
+    found: Survey, rows: Sequence[BatchRow], checks: Sequence[dg.AssetCheckResult], overrides: dict[str, list[str]]
+) -> dict[str, Any]:
+    """What a person wants to know of the window's batches."""
+    states = Counter(row.state for row in rows)
+    rejected = packets_by_reason(rows)
+    facts: dict[str, Any] = {
+        keys.BATCHES: len(rows),
+        keys.BATCHES_ACCEPTED: states[BatchState.SENT],
+        keys.BATCHES_REJECTED: states[BatchState.REJECTED],
+        keys.BATCHES_WAITING: states[BatchState.WAITS_FOR_PEER] + states[BatchState.KEPT_BACK],
+        keys.BATCHES_FAILED: states[BatchState.FAILED] + states[BatchState.UNDECRYPTABLE],
+        keys.INCOMPLETE_BATCHES: len(found.incomplete),
+        keys.PACKETS_RECEIVED: sum(row.received for row in rows),
+        keys.PACKETS_ACCEPTED: sum(row.accepted for row in rows),
+        keys.PACKETS_REJECTED: rejected.total(),
+        keys.PACKETS_REJECTED_BY_REASON: text_of_counts(rejected) or "none",
+        keys.SECONDS: round(sum(row.seconds for row in rows), 3),
+        keys.CHECKS: "; ".join(f"{each.check_name}: {each.description}" for each in checks),
+        keys.TABLE_OF_BATCHES: table([row.record for row in rows], COLUMNS),
+    }
+    if overrides:
+        facts[keys.OVERRIDES] = dg.MetadataValue.json(overrides)
+    return facts
+
+
+def failure(rows: Sequence[BatchRow], facts: dict[str, Any]) -> dg.Failure:
+    """The run's end where batches failed for a reason that may go away."""
+    failed = [row for row in rows if row.state in (BatchState.FAILED, BatchState.UNDECRYPTABLE)]
+    first = failed[0]
+    return dg.Failure(
+        description=f"{len(failed)} of {len(rows)} batches failed, the others are done; {first.batch}: {first.reason}",
+        metadata=facts,
+        allow_retries=False,
+    )
+
+
+def check_results(
+    processor: ShareProcessor, found: Survey, rows: Sequence[BatchRow], key: dg.AssetKey
+) -> list[dg.AssetCheckResult]:
+    """The partition's checks. None of them blocks: the rest of the window is summed."""
+    differing, unusable = faulty_validations(processor, found)
+    return [
+        _batches_accepted(rows, key),
+        _packets_accepted(rows, key, processor.settings.rejected_packets_limit),
+        _check_of_faults(PARAMETERS_AGREE, differing, key),
+        _check_of_faults(PEER_VALIDATIONS_HOLD, unusable, key),
+    ]
+
+
+def faulty_validations(processor: ShareProcessor, found: Survey) -> tuple[dict[str, str], dict[str, str]]:
+    """Of the batches with both validations: those whose parameters differ, and those that cannot be used otherwise."""
+    differing, unusable = {}, {}
+    for batch in sorted(found.validated & found.peer.keys()):
+        try:
+            read_ready(processor, batch)
+        except BatchRejected as rejected:
+            group = differing if rejected.reason == BatchReason.PARAMETERS_DIFFER else unusable
+            group[str(batch.uuid)] = str(rejected)
+    return differing, unusable
+
+
+def _batches_accepted(rows: Sequence[BatchRow], key: dg.AssetKey) -> dg.AssetCheckResult:
+    faults = {row.batch: f"{row.state}: {row.reason}" for row in rows if row.state in FAULTY}
+    return _check_of_faults(BATCHES_ACCEPTED, faults, key, whole=len(rows))
+
+
+def _packets_accepted(rows: Sequence[BatchRow], key: dg.AssetKey, limit: float) -> dg.AssetCheckResult:
+    rejected, received = packets_by_reason(rows), sum(row.received for row in rows)
+    share = rejected.total() / received if received else 0.0
+    counted = f"{rejected.total()} of {received} packets rejected ({share:.1%}, limit {limit:.1%})"
+    return dg.AssetCheckResult(
+        passed=share <= limit,
+        check_name=PACKETS_ACCEPTED,
+        asset_key=key,
+        description=f"{counted}: {text_of_counts(rejected)}" if rejected else counted,
+        metadata={
+            keys.PACKETS_RECEIVED: received,
+            keys.PACKETS_REJECTED: rejected.total(),
+            keys.PACKETS_REJECTED_BY_REASON: text_of_counts(rejected) or "none",
+        },
+    )
+
+
+def _check_of_faults(
+    name: str, faults: dict[str, str], key: dg.AssetKey, whole: int | None = None
+) -> dg.AssetCheckResult:
+    of = "" if whole is None else f" of {whole}"
+    first = next(iter(faults.items()), None)
+    return dg.AssetCheckResult(
+        passed=not faults,
+        check_name=name,
+        asset_key=key,
+        description=f"{len(faults)}{of} batches, the first {first[0]}: {first[1]}" if first else "no fault",
+        metadata={keys.FINDINGS: fault_table(faults)},
+    )
+
+
+def fault_table(faults: dict[str, str]) -> dg.TableMetadataValue:
+    """Batches and what is wrong with each."""
+    records = [{"batch": batch, "reason": reason} for batch, reason in faults.items()]
+    return table(records, {"batch": str, "reason": str})

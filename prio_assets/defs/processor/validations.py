@@ -1,0 +1,173 @@
+"""The asset `own_validations`: a validation for each batch of the window, computed by a fan-out over groups of batches.
+
+What passes between its ops is names and counts.
+"""
+
+from collections.abc import Collection, Iterator
+
+import dagster as dg
+
+from prio_assets.configuration import ProcessorConfiguration
+from prio_assets.defs.failures import RETRIES, retried_if_operational
+from prio_assets.defs.partitions import partitions_of
+from prio_assets.defs.processor.batch_table import BatchRow, merge, row_of_outcome
+from prio_assets.defs.processor.names import (
+    BATCHES_ACCEPTED,
+    INGESTION_BATCHES,
+    OWN_VALIDATIONS,
+    PACKETS_ACCEPTED,
+    PARAMETERS_AGREE,
+    PEER_VALIDATIONS_HOLD,
+    ProcessorKeys,
+)
+from prio_assets.defs.processor.overrides import BatchOverrides, record_overrides
+from prio_assets.defs.processor.partition import aggregation_and_window_of
+from prio_assets.defs.processor.validation_report import check_results, earlier_rows, failure, metadata
+from prio_assets.errors import OperationalError
+from prio_assets.processor.survey import Survey, survey
+from prio_assets.processor.validation import BatchState, validate_batches
+from prio_assets.wire.names import BatchName
+from prio_assets.wire.windows import format_minute
+from resources import ShareProcessorResource
+
+GROUP_BYTES = 64 << 20
+"""Batches of so many bytes together are worth a step of their own."""
+
+CHECKS = {
+    BATCHES_ACCEPTED: "No batch of the window was rejected or failed.",
+    PACKETS_ACCEPTED: "No more packets were rejected than `rejected_packets_limit` allows.",
+    PARAMETERS_AGREE: "Both processors' validations, where both are here, have the same parameters.",
+    PEER_VALIDATIONS_HOLD: "The other processor's validations, where they are here, are signed and whole.",
+}
+
+
+@dg.config_mapping
+def overrides_of_first_op(val: BatchOverrides) -> dict:
+    """The asset's configuration is that of the op which finds the batches."""
+    return {"find_batches": {"config": val.model_dump()}}
+
+
+@dg.op(
+    description="Find the window's batches, and group those that are still to validate or to send.",
+    ins={"ready": dg.In(dg.Nothing)},
+    out={"groups": dg.DynamicOut(list), "overrides": dg.Out(dict)},
+)
+def find_batches(
+    context: dg.OpExecutionContext, config: BatchOverrides, processor: ShareProcessorResource
+) -> Iterator[dg.Output | dg.DynamicOutput]:
+    with retried_if_operational():
+        actor = processor.keyless
+        aggregation, window = aggregation_and_window_of(context, processor.settings)
+        found = survey(actor, aggregation, window.start, window.end)
+        if config.given:
+            record_overrides(actor, found.ingested, config, context.run_id)
+            found = survey(actor, aggregation, window.start, window.end)
+        key = ProcessorKeys(processor.party)[OWN_VALIDATIONS]
+        reported = {row.batch for row in earlier_rows(context.instance, key, context.partition_key)}
+        groups = groups_of_batches(found, processor.settings, reported)
+    yield dg.Output(config.given, "overrides")
+    for number, group in enumerate(groups):
+        yield dg.DynamicOutput(group, mapping_key=str(number), output_name="groups")
+
+
+@dg.op(description="Take in the batches of one group, keep and send their validations.", retry_policy=RETRIES)
+def validate_group(context: dg.OpExecutionContext, processor: ShareProcessorResource, group: list) -> list:
+    with retried_if_operational():
+        outcomes = list(validate_batches(processor.processor, group))
+        failed = [outcome for outcome in outcomes if outcome.state == BatchState.FAILED]
+        if failed and context.retry_number < RETRIES.max_retries:
+            raise OperationalError(f"{len(failed)} of {len(group)} batches failed, the first: {failed[0].why}")
+    return outcomes
+
+
+@dg.op(
+    description="Say what became of the batches, and check it.",
+    out={OWN_VALIDATIONS: dg.Out(dg.Nothing)} | {name: dg.Out(dg.Nothing, is_required=False) for name in CHECKS},
+)
+def report_validations(
+    context: dg.OpExecutionContext, processor: ShareProcessorResource, overrides: dict, outcomes: list
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    with retried_if_operational():
+        settings = processor.settings
+        key = ProcessorKeys(settings.name)[OWN_VALIDATIONS]
+        aggregation, window = aggregation_and_window_of(context, settings)
+        found = survey(processor.keyless, aggregation, window.start, window.end)
+        now = [row_of_outcome(outcome) for group in outcomes for outcome in group]
+        rows = merge([*earlier_rows(context.instance, key, context.partition_key), *rows_of_survey(found)], now)
+        checks = check_results(processor.processor, found, rows, key)
+        facts = metadata(found, rows, checks, overrides)
+    yield from checks
+    if any(row.state in (BatchState.FAILED, BatchState.UNDECRYPTABLE) for row in rows):
+        raise failure(rows, facts)
+    yield dg.Output(None, OWN_VALIDATIONS, metadata=facts)
+
+
+def own_validations_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
+    """The asset for one processor."""
+    keys, partitions = ProcessorKeys(settings.name), partitions_of(settings.schedule)
+    specs = [
+        dg.AssetCheckSpec(name, asset=keys[OWN_VALIDATIONS], description=description, partitions_def=partitions)
+        for name, description in CHECKS.items()
+    ]
+
+    @dg.graph_multi_asset(
+        name=f"{settings.name}__{OWN_VALIDATIONS}",
+        outs={
+            OWN_VALIDATIONS: dg.AssetOut(
+                key=keys[OWN_VALIDATIONS],
+                dagster_type=dg.Nothing,
+                description="A validation of each ingestion batch of the window, kept here and sent to the other "
+                "processor: for each packet what it takes to check the client's proof together. Computed again, it "
+                "sends nothing different.",
+                group_name=settings.name,
+                kinds={"python", "numpy"},
+            )
+        },
+        ins={INGESTION_BATCHES: dg.AssetIn(key=keys[INGESTION_BATCHES], dagster_type=dg.Nothing)},
+        partitions_def=partitions,
+        check_specs=specs,
+        config=overrides_of_first_op,
+    )
+    def own_validations(ingestion_batches):
+        groups, overrides = find_batches(ready=ingestion_batches)
+        outcomes = groups.map(validate_group)
+        report = report_validations(overrides=overrides, outcomes=outcomes.collect())
+        results = {spec.get_python_identifier(): getattr(report, spec.name) for spec in specs}
+        return {OWN_VALIDATIONS: getattr(report, OWN_VALIDATIONS)} | results
+
+    return own_validations
+
+
+def groups_of_batches(
+    found: Survey, settings: ProcessorConfiguration, reported: Collection[str] = ()
+) -> list[list[BatchName]]:
+    """The batches to handle, in the order of their names, in groups worth a step.
+
+    They are those that are not sent, and those that were sent but that no run has `reported` yet. Toward a peer without
+    lists there is one group: which packet is left out as repeated depends on that order.
+    """
+    groups: list[list[BatchName]] = []
+    size = GROUP_BYTES
+    for batch in sorted(found.ingested.keys() - found.rejections.keys()):
+        if batch in found.sent and str(batch.uuid) in reported:
+            continue
+        if size >= GROUP_BYTES and (settings.peer_has_lists or not groups):
+            groups.append([])
+            size = 0
+        groups[-1].append(batch)
+        size += found.ingested[batch]
+    return groups
+
+
+def rows_of_survey(found: Survey) -> Iterator[BatchRow]:
+    """The rows of the window's batches as far as storage tells."""
+    for batch in sorted(found.ingested):
+        state, reason = BatchState.FAILED, "not taken in yet"
+        if batch in found.rejections:
+            rejection = found.rejections[batch]
+            state, reason = BatchState.REJECTED, f"{rejection.reason}: {rejection.details}"
+        elif batch in found.sent:
+            state, reason = BatchState.SENT, ""
+        elif batch in found.validated:
+            state, reason = BatchState.WAITS_FOR_PEER, ""
+        yield BatchRow(str(batch.uuid), format_minute(batch.time), state.value, reason)

@@ -1,0 +1,25 @@
+"""The simulated ingestor, as a resource."""
+
+from functools import cached_property
+
+import dagster as dg
+from pydantic import Field
+
+from prio_assets.configuration import IngestorConfiguration, load_configuration
+from prio_assets.errors import ConfigurationError
+from resources.clock import ClockResource
+
+
+class IngestorResource(dg.ConfigurableResource):
+    """The ingestor of the configuration file, which is read at first use."""
+
+    configuration: str = Field(description="The path of the configuration file.")
+    clock: ClockResource
+
+    @cached_property
+    def settings(self) -> IngestorConfiguration:
+        """The ingestor's section of the file. Raises `ConfigurationError`."""
+        ingestor = load_configuration(self.configuration).ingestor
+        if ingestor is None:
+            raise ConfigurationError(f"{self.configuration}: has no ingestor; add its section")
+        return ingestor

@@ -1,0 +1,25 @@
+"""The portal, as a resource."""
+
+from functools import cached_property
+
+import dagster as dg
+from pydantic import Field
+
+from prio_assets.configuration import PortalConfiguration, load_configuration
+from prio_assets.errors import ConfigurationError
+from resources.clock import ClockResource
+
+
+class PortalResource(dg.ConfigurableResource):
+    """The portal of the configuration file, which is read at first use."""
+
+    configuration: str = Field(description="The path of the configuration file.")
+    clock: ClockResource
+
+    @cached_property
+    def settings(self) -> PortalConfiguration:
+        """The portal's section of the file. Raises `ConfigurationError`."""
+        portal = load_configuration(self.configuration).portal
+        if portal is None:
+            raise ConfigurationError(f"{self.configuration}: has no portal; add its section")
+        return portal

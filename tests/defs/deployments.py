@@ -1,0 +1,148 @@
+"""Deployments in a temporary directory, with everything that the definitions need: storages, keys, configuration."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prio_assets.clock import fixed_clock
+from prio_assets.configuration import Configuration, load_configuration
+from prio_assets.processor.processor import ShareProcessor, initialise_state, load_processor
+
+ROLES = ("pha", "facilitator")
+STORAGES = ("ingestion", "own_validations", "peer_validations", "state")
+
+
+def peer_of(role: str) -> str:
+    return ROLES[1 - ROLES.index(role)]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The configuration file of a deployment and the directory of its storages."""
+
+    path: Path
+
+    @property
+    def configuration(self) -> Configuration:
+        return load_configuration(self.path)
+
+    def processor(self, role: str, now: datetime) -> ShareProcessor:
+        return load_processor(self.configuration.processors[role], fixed_clock(now))
+
+    def storage(self, name: str) -> Path:
+        return self.path.parent / name
+
+
+def processor_section(role: str, keys: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """The section of one role, its storages below `{role}/`."""
+    return {
+        "role": role,
+        "instance": "instance",
+        "ingestion": f"{role}/ingestion",
+        "own_validations": f"{role}/own_validations",
+        "peer_validations": f"{role}/peer_validations",
+        "peer_bucket": f"{peer_of(role)}/peer_validations",
+        "state": f"{role}/state",
+        "sum_parts": f"portal/{role}",
+        "period": "8h",
+        "grace": "1h",
+        "first_window": "2023-05-01T00:00Z",
+        "minimum_clients": 1,
+        "peer_has_lists": True,
+        "signing_key": {"identifier": keys[role]["id"], "secret": {"file": f"secrets/{role}-signing-key"}},
+        "packet_decryption_keys": [
+            {"file": f"secrets/{role}-packet-key-{number}"} for number in range(len(keys["packet_decryption"][role]))
+        ],
+        "ingestor_keys": {keys["ingestor"]["id"]: keys["ingestor"]["public_pem"]},
+        "peer_keys": {keys[peer_of(role)]["id"]: keys[peer_of(role)]["public_pem"]},
+    } | settings
+
+
+def portal_section(keys: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return {
+        "instance": "instance",
+        "period": "8h",
+        "first_window": "2023-05-01T00:00Z",
+        "grace": "1h",
+        "pha_sum_parts": "portal/pha",
+        "facilitator_sum_parts": "portal/facilitator",
+        "statistics": "portal/statistics",
+        "pha_keys": {keys["pha"]["id"]: keys["pha"]["public_pem"]},
+        "facilitator_keys": {keys["facilitator"]["id"]: keys["facilitator"]["public_pem"]},
+    } | settings
+
+
+def make_deployment(directory: Path, content: dict[str, Any], keys: dict[str, Any]) -> Deployment:
+    """Directories, secrets and the file; the state of each processor from its first window."""
+    for storage in ("portal/pha", "portal/facilitator", "portal/statistics"):
+        (directory / storage).mkdir(parents=True)
+    for role in ROLES:
+        for storage in STORAGES:
+            (directory / role / storage).mkdir(parents=True)
+    (directory / "secrets").mkdir()
+    for role in ROLES:
+        (directory / "secrets" / f"{role}-signing-key").write_text(keys[role]["private_pkcs8_b64"])
+        for number, key in enumerate(keys["packet_decryption"][role]):
+            (directory / "secrets" / f"{role}-packet-key-{number}").write_text(key)
+    (directory / "secrets" / "ingestor-signing-key").write_text(keys["ingestor"]["private_pkcs8_b64"])
+    deployment = Deployment(directory / "prio.yaml")
+    deployment.path.write_text(yaml.safe_dump(content))
+    for settings in deployment.configuration.processors.values():
+        initialise_state(load_processor(settings), settings.first_window)
+    return deployment
+
+
+def parse_path_time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y/%m/%d/%H/%M").replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of the reference, and its deployment: each role by itself has the reference for its peer."""
+
+    facts: dict[str, Any]
+    keys: dict[str, Any]
+    folder: Path
+    deployment: Deployment
+
+    @property
+    def partition(self) -> str:
+        start = parse_path_time(self.facts["window"][0])
+        return f"{self.facts['aggregation']}|{start:%Y-%m-%d-%H:%M}"
+
+    @property
+    def between_stop_and_deadline(self) -> datetime:
+        """Grace is an hour, the margin fifteen minutes."""
+        return parse_path_time(self.facts["window"][1]) + timedelta(minutes=50)
+
+
+def reference_case(folder: Path, directory: Path) -> Case:
+    """The deployment of a case: ingestion batches and the reference's validations are there, nothing else is."""
+    facts = json.loads((folder / "case.json").read_text())
+    keys = json.loads((folder / "keys.json").read_text())
+    settings = {
+        "instance": facts["instance"],
+        "first_window": "2023-05-01T00:00Z",
+        "peer_has_lists": False,
+        "intake_max_age": "3650d",
+    }
+    content = {
+        "processors": {
+            role: processor_section(role, keys, peer_bucket=f"sent-by-{role}", **settings)
+            | {"single_object_validations": facts["single_object"][role]}
+            for role in ROLES
+        },
+        "portal": portal_section(keys, instance=facts["instance"], legacy_peer=True),
+    }
+    for role in ROLES:
+        (directory / f"sent-by-{role}").mkdir()
+    deployment = make_deployment(directory, content, keys)
+    for role in ROLES:
+        for source, target in (("ingestion", "ingestion"), ("peer-validation", "peer_validations")):
+            shutil.copytree(folder / role / source, directory / role / target, dirs_exist_ok=True)
+    return Case(facts, keys, folder, deployment)
