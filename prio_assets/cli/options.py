@@ -190,6 +190,7 @@ processor_options = together(
 
 def read_processors(configuration: str, name: str | None) -> "list[KeylessProcessor]":
     """The processors of a configuration file, or the one of this name; no private key is read."""
+    from prio_assets.clock import system_clock
     from prio_assets.configuration import load_configuration
     from prio_assets.errors import ConfigurationError
     from prio_assets.processor.processor import load_keyless
@@ -197,7 +198,7 @@ def read_processors(configuration: str, name: str | None) -> "list[KeylessProces
     found: dict[str, ProcessorConfiguration] = load_configuration(configuration).processors
     if name is not None and name not in found:
         raise ConfigurationError(f"{configuration} has no processor {name}, but {', '.join(found) or 'none at all'}")
-    return [load_keyless(settings) for key, settings in found.items() if name in (None, key)]
+    return [load_keyless(settings, system_clock) for key, settings in found.items() if name in (None, key)]
 
 
 def read_processor(configuration: str, name: str | None) -> "KeylessProcessor":
