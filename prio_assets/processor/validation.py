@@ -32,7 +32,7 @@ class BatchState(StrEnum):
     WAITS_FOR_PEER = "waits for the peer's validation"
     KEPT_BACK = "kept back: the peer may have summed the window"
     REJECTED = "rejected"
-    UNDECRYPTABLE = "undecryptable: a packet key is missing, or an operator accepts the packets as lost"
+    UNDECRYPTABLE = "undecryptable"
     FAILED = "failed"
 
 
