@@ -18,7 +18,8 @@ from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Counted, LedgerEntry, ListedBatch, Parameters, decode, encode
-from prio_assets.wire.windows import Window, to_ms
+from prio_assets.wire.uuids import UUID_BYTES
+from prio_assets.wire.windows import Window, from_ms, to_ms
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,21 @@ def read_counted(state: Store, aggregation: str, entry: LedgerEntry) -> Uuids:
     data = _read(state, name)
     if digest(data) != entry.counted_digest:
         raise StateError(f"{name} is not what ledger entry {entry.number} of {aggregation} names; restore it")
-    return np.frombuffer(decode(Counted, data, name).uuids, dtype=np.uint8).reshape(-1, 16)
+    try:
+        uuids = decode(Counted, data, name).uuids
+    except MalformedError as error:
+        raise StateError(f"the ledger is damaged, restore it: {error}") from error
+    if len(uuids) % UUID_BYTES:
+        raise StateError(f"the ledger is damaged, restore it: {name} does not hold whole UUIDs")
+    return np.frombuffer(uuids, dtype=np.uint8).reshape(-1, UUID_BYTES)
 
 
 def _read_entry(state: Store, aggregation: str, number: int) -> LedgerEntry:
     name = names.ledger_entry(aggregation, number)
     try:
         entry = decode(LedgerEntry, _read(state, name), name)
+        for time in (entry.aggregation_start_time, entry.aggregation_end_time, *(b.batch_time for b in entry.batches)):
+            from_ms(time)
     except MalformedError as error:
         raise StateError(f"the ledger is damaged, restore it: {error}") from error
     if entry.number != number:

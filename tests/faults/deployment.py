@@ -1,6 +1,6 @@
 """Two share processors and a portal over stores in memory, worked as sensors would: what is pending, step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -240,14 +240,17 @@ def counted_packets(deployment: Deployment, index: int, window: Window = WINDOW)
 
 
 def check_sum(
-    deployment: Deployment, *, without_batch: bool = False, without: set[UUID] = frozenset(), window: Window = WINDOW
+    deployment: Deployment,
+    *,
+    batches: Collection[BatchName] = (SOUND, FAULTY),
+    without: Collection[UUID] = (),
+    window: Window = WINDOW,
 ) -> None:
-    """The window's sum is exact over all packets of both batches but those named, and the same set at both."""
-    rows = dict(upload_of(SOUND).true_rows) | ({} if without_batch else upload_of(FAULTY).true_rows)
+    """The window's sum is exact over all packets of the batches but those named, and over the same set at both."""
+    rows = {uuid: row for batch in batches for uuid, row in upload_of(batch).true_rows.items()}
     expected = {uuid: row for uuid, row in rows.items() if uuid not in without}
-    batches = {SOUND.uuid} if without_batch else {SOUND.uuid, FAULTY.uuid}
     result = statistic(deployment, window)
-    assert set(result.batch_ids) == batches
+    assert sorted(result.batch_ids) == sorted(batch.uuid for batch in batches)
     assert counted_packets(deployment, 0, window) == counted_packets(deployment, 1, window) == expected.keys()
     assert result.clients == len(expected)
     assert list(result.sum) == np.sum(list(expected.values()), axis=0).tolist()

@@ -8,7 +8,7 @@ from prio_assets.wire.batches import open_single_object
 from prio_assets.wire.names import validity_objects
 from tests.faults.deployment import Deployment, check_sum, work
 from tests.faults.expectations import FINE, cases, expected_outcome, fields_without_schema
-from tests.faults.material import FAULTY, PROCESSOR_KEYS, WINDOW
+from tests.faults.material import FAULTY, PROCESSOR_KEYS, SOUND, WINDOW
 from tests.faults.signing import first_packet, replace_own_validation, resealed
 from tests.faults.tampering import Kind, tampered
 
@@ -70,7 +70,7 @@ def test_a_tampered_field_costs_its_batch_or_packet(
         assert deployment.sums[reader][WINDOW].reasons[expected] == 1
         check_sum(deployment, without={first_packet()})
     else:
-        check_sum(deployment, without_batch=expected is not FINE)
+        check_sum(deployment, batches=[SOUND, FAULTY] if expected is FINE else [SOUND])
 
 
 def _tamper(deployment: Deployment, reader: int, record: str, field: str, kind: Kind) -> None:
