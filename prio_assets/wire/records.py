@@ -5,10 +5,10 @@ What a decoded record states is not checked here beyond its types: bounds and ag
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
-from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from functools import cache, partial
+from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from prio_assets.errors import MalformedError
@@ -265,7 +265,7 @@ def decode(record_type: type[R], data: bytes, name: str) -> R:
     if not records:
         raise MalformedError(f"{name}: holds no {record_type.schema_name} record")
     try:
-        record: R = _from_avro(record_type)(records[0])
+        record: R = _from_avro(cast(Hashable, record_type))(records[0])
     except MalformedError as error:
         raise MalformedError(f"{name}: {error}") from None
     if isinstance(record, SumPart | Totals):
@@ -288,6 +288,7 @@ def _to_avro(value: Any) -> Any:
     return value
 
 
+@cache
 def _from_avro(hint: Any) -> Callable[[Any], Any]:
     """What turns a value as fastavro gives it into the type that a field, or a whole record, has."""
     if hint is UUID:

@@ -10,6 +10,7 @@ takes from it what could harm or mislead the reader:
 """
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from fastavro import parse_schema
@@ -22,6 +23,7 @@ MAXIMUM_TYPES = 1000
 PRIMITIVES = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
+@lru_cache(maxsize=64)  # honest writers have a schema a record; a stranger's variety must not fill the memory
 def writer_schema(text: bytes, record_name: str) -> tuple[Schema, Schema | None]:
     """The pair (writer's schema, reader's schema) for fastavro, of a container's `avro.schema`.
 
