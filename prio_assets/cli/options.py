@@ -174,17 +174,23 @@ def read_verification_keys(public_key: str, identifier: str) -> "VerificationKey
     return {identifier: parse_verification_key(public_key)}
 
 
-processor_options = together(
-    click.option(
-        "--configuration",
-        envvar="PRIO_CONFIG",
-        show_envvar=True,
-        default="demo/prio.yaml",
-        show_default=True,
-        metavar="PATH",
-        help="The configuration file.",
-    ),
+configuration_option = click.option(
+    "--configuration",
+    envvar="PRIO_CONFIG",
+    show_envvar=True,
+    default="demo/prio.yaml",
+    show_default=True,
+    metavar="PATH",
+    help="The configuration file.",
+)
+
+one_processor_options = together(
+    configuration_option,
     option("processor", metavar="NAME", help="Name of the processor in it; may be left out where it has only one."),
+)
+
+any_processor_options = together(
+    configuration_option, option("processor", metavar="NAME", help="Name of a processor in it.  [default: all]")
 )
 
 

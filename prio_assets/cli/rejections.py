@@ -10,9 +10,10 @@ import click
 from prio_assets.cli.logs import logger, one_line
 from prio_assets.cli.options import (
     aggregation_id_option,
+    any_processor_options,
     date_option,
+    one_processor_options,
     option,
-    processor_options,
     read_processor,
     read_processors,
     together,
@@ -44,7 +45,7 @@ def command() -> None:
 
 
 @command.command("list")
-@processor_options
+@any_processor_options
 @option("aggregation-id", type=AggregationType(), metavar="ID", help="Name of an aggregation.  [default: all]")
 def list_rejections(configuration: str, processor: str | None, aggregation_id: str | None) -> None:
     """Print the batches that are left out now, with the reasons."""
@@ -59,7 +60,7 @@ def list_rejections(configuration: str, processor: str | None, aggregation_id: s
 
 
 @command.command("add")
-@processor_options
+@one_processor_options
 @batch_options
 @option("details", required=True, metavar="TEXT", help="Why, for those who find the batch left out.")
 def add(
@@ -94,7 +95,7 @@ def add(
 
 
 @command.command("clear")
-@processor_options
+@one_processor_options
 @batch_options
 @option("details", default="to be tried again", show_default=True, metavar="TEXT", help="Why, for the record.")
 @click.option(

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from prio_assets.cli.options import date_option, processor_options, read_processor
+from prio_assets.cli.options import date_option, one_processor_options, read_processor
 
 
 @click.group("state")
@@ -16,7 +16,7 @@ def command() -> None:
 
 
 @command.command("init")
-@processor_options
+@one_processor_options
 @date_option(
     "before",
     help="Batches before this time (UTC) are never summed.  [default: the first window, or the end of the newest "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prio_assets.cli.options import option, processor_options, read_processors
+from prio_assets.cli.options import any_processor_options, option, read_processors
 
 if TYPE_CHECKING:
     from prio_assets.processor.pending import Pending
@@ -16,7 +16,7 @@ COLUMNS = ("processor", "aggregation", "window", "step", "batches", "waits for")
 
 
 @click.command("status")
-@processor_options
+@any_processor_options
 @option(
     "format",
     type=click.Choice(["table", "json"]),
