@@ -31,6 +31,7 @@ COMMANDS: dict[str, Listed] = {
     "state": Listed("prio_assets.cli.state", "Make the record of what a processor has summed."),
     "rejections": Listed("prio_assets.cli.rejections", "List, add and clear rejections of batches."),
     "inspect": Listed("prio_assets.cli.inspect", "Print batches, lists, sum parts and signatures readably."),
+    "demo": Listed("prio_assets.cli.demo", "Run all parties on this machine, to try them."),
 }
 
 

@@ -1,0 +1,145 @@
+"""The text of the demo's configuration file. It is the example that people start their own from, so it is commented."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from prio_assets.demo.scenario import EPSILON, PERIOD, Plan, Topic
+from prio_assets.settings import format_duration
+
+INSTANCE_NAME = "demo"
+USUAL_MINIMUM_CLIENTS = 10
+COMMENT = "  # "
+
+
+class PublicKeys(NamedTuple):
+    """The public halves of all parties' keys, base64: by party those that verify, by processor those that encrypt."""
+
+    signing: Mapping[str, str]
+    packet: Mapping[str, str]
+
+
+def configuration_text(plan: Plan, keys: PublicKeys) -> str:
+    """The whole file for the aggregations and windows of the plan."""
+    common = {
+        "instance": INSTANCE_NAME,
+        "period": format_duration(PERIOD),
+        "first_window": f"{plan.windows[0].start:%Y-%m-%dT%H:%MZ}",
+        **{f"{party}_signing": key for party, key in keys.signing.items()},
+        **{f"{party}_packet": key for party, key in keys.packet.items()},
+    }
+    aggregations = "".join(_aggregation_text(topic) for topic in plan.topics)
+    smallest = min(plan.clients(*expected) for expected in plan.expected())
+    processors = "".join(
+        PROCESSOR.format(
+            **common,
+            name=name,
+            peer=peer,
+            about=about,
+            minimum_clients=min(USUAL_MINIMUM_CLIENTS, smallest),
+            aggregations=aggregations,
+            peer_signing=keys.signing[peer],
+        )
+        for name, peer, about in (
+            ("pha", "facilitator", "The first processor leads: it proposes which batches a window is summed over."),
+            ("facilitator", "pha", "The second processor answers: the batches of its answer are summed by both."),
+        )
+    )
+    labels = "".join(_labels_text(topic.name, topic.labels) for topic in plan.topics if topic.labels)
+    return HEAD + _aligned(processors + PORTAL.format(**common, labels=labels) + INGESTOR.format(**common))
+
+
+def _aggregation_text(topic: Topic) -> str:
+    return f"\n      {topic.name}: {{bins: {topic.bins}, epsilon: {EPSILON}}}"
+
+
+def _labels_text(name: str, labels: Sequence[str]) -> str:
+    return f"\n    {name}: {json.dumps(labels)}"
+
+
+def _aligned(text: str) -> str:
+    """The text with the comments of lines that follow each other below each other."""
+    blocks: list[list[list[str]]] = []
+    for line in text.splitlines():
+        parts = line.split(COMMENT)
+        if blocks and len(parts) == len(blocks[-1][-1]):
+            blocks[-1].append(parts)
+        else:
+            blocks.append([parts])
+    lines: list[str] = []
+    for block in blocks:
+        width = max(len(parts[0]) for parts in block)
+        lines.extend(
+            COMMENT.join([parts[0].ljust(width) if len(parts) > 1 else parts[0], *parts[1:]]) for parts in block
+        )
+    return "\n".join(lines) + "\n"
+
+
+HEAD = """\
+# All parties of a small Prio deployment in one file, so that one person can try them on one machine.
+# This protects nobody: who can read the secrets of both processors can read every client's data. In earnest each
+# organisation has its own file, with its own part of this one, on machines of its own (docs/operations.md).
+#
+# Paths are relative to this file. Secrets are named here, never written.
+
+processors:
+"""
+
+PROCESSOR = """
+  # {about}
+  {name}:
+    role: {name}
+    instance: {instance}
+
+    ingestion: buckets/{name}/ingestion  # the ingestor writes, we read
+    own_validations: buckets/{name}/own-validations  # ours alone
+    peer_validations: buckets/{name}/peer-validations  # the peer writes, we read
+    peer_bucket: buckets/{peer}/peer-validations  # the peer's: we write
+    state: buckets/{name}/state  # ours alone: what was summed, for ever
+    sum_parts: buckets/{name}/sum-parts  # we write, the portal reads
+
+    period: {period}  # a window is so long
+    first_window: {first_window}  # older batches are not touched
+    grace: 0  # a window is summed so long after its end at the earliest ...
+    patience: 1h  # ... and doesn't wait longer than this for what only one processor has
+    late_limit: 3h  # batches so late still count, in a later window
+    intake_max_age: 1d  # older batches are not looked for
+    minimum_clients: {minimum_clients}  # no sum over fewer people leaves this processor
+    peer_has_lists: true  # false for a peer that runs the reference implementation
+
+    aggregations:{aggregations}
+
+    signing_key: {{identifier: {name}-1, secret: {{file: secrets/{name}-signing-key}}}}
+    packet_decryption_keys: [{{file: secrets/{name}-packet-key}}]
+    ingestor_keys:
+      ingestor-1: {ingestor_signing}
+    peer_keys:
+      {peer}-1: {peer_signing}
+"""
+
+PORTAL = """
+# The portal adds the two processors' sum parts of a window.
+portal:
+  instance: {instance}
+  period: {period}
+  first_window: {first_window}
+  grace: 10m  # one part without the other for so long is reported
+  pha_sum_parts: buckets/pha/sum-parts
+  facilitator_sum_parts: buckets/facilitator/sum-parts
+  statistics: buckets/portal/statistics
+  pha_keys:
+    pha-1: {pha_signing}
+  facilitator_keys:
+    facilitator-1: {facilitator_signing}
+  labels:{labels}
+"""
+
+INGESTOR = """
+# Simulated clients, and the ingestor that collects their encrypted shares.
+ingestor:
+  pha_ingestion: buckets/pha/ingestion
+  facilitator_ingestion: buckets/facilitator/ingestion
+  signing_key: {{identifier: ingestor-1, secret: {{file: secrets/ingestor-signing-key}}}}
+  pha_packet_key: {pha_packet}
+  facilitator_packet_key: {facilitator_packet}
+"""
