@@ -218,6 +218,14 @@ def take_step(deployment: Deployment, index: int, pending: Pending) -> None:
         deployment.failures.append((index, pending.step, error))
 
 
+def decide_or_accept(processor: ShareProcessor) -> None:
+    """What is next once the peer's list is here, by hand."""
+    if processor.settings.server_index == 0:
+        sum_window(processor, AGGREGATION, WINDOW, Override())
+    else:
+        make_own_list(processor, AGGREGATION, WINDOW, None)
+
+
 def sum_part(deployment: Deployment, index: int, window: Window = WINDOW) -> SumPartBatch:
     """A processor's part as the portal reads it."""
     store = deployment.store(index, "sum_parts")

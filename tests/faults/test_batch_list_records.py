@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from prio_assets.errors import RefusedError
-from prio_assets.processor.agreement import ledger_of, make_own_list
-from prio_assets.processor.processor import ShareProcessor
-from prio_assets.processor.window_sum import Override, sum_window
+from prio_assets.processor.agreement import ledger_of
 from prio_assets.wire.names import batch_list
 from prio_assets.wire.records import BatchSignature, decode
-from tests.faults.deployment import Deployment, check_sum, work
+from tests.faults.deployment import Deployment, check_sum, decide_or_accept, work
 from tests.faults.expectations import FINE, Outcome, Table, expected_outcome
 from tests.faults.material import AGGREGATION, FAULTY, PROCESSOR_KEYS, WINDOW
 from tests.faults.signing import signed_record
@@ -128,18 +126,10 @@ def _check(deployment: Deployment, writer: int, expected: Outcome, original: byt
     else:
         assert entry is None
         with pytest.raises(RefusedError):
-            _next_step(reader)
+            decide_or_accept(reader)
         deployment.store(1 - writer, "peer_validations").objects[batch_list(AGGREGATION, WINDOW, writer)] = original
         work(deployment)
         check_sum(deployment)
-
-
-def _next_step(reader: ShareProcessor) -> None:
-    """What an operator runs by hand."""
-    if reader.settings.server_index == 0:
-        sum_window(reader, AGGREGATION, WINDOW, Override())
-    else:
-        make_own_list(reader, AGGREGATION, WINDOW, None)
 
 
 def test_no_row_is_about_a_field_that_is_gone() -> None:
