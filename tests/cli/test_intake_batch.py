@@ -168,6 +168,19 @@ def test_options_come_from_the_reference_s_environment_variables(tmp_path: Path)
     assert len(files(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("how", ["commas", "repeated", "environment"])
+def test_several_packet_keys_are_tried(how: str, tmp_path: Path) -> None:
+    """The second batch of the case needs the second key."""
+    case = Case("two-keys-16", 0)
+    keys = case.keys["packet_decryption"]["pha"]
+    options = case.intake_options(case.batches[1], tmp_path)
+    given = {"commas": ", ".join(keys), "repeated": keys, "environment": None}[how]
+    variables = {"PACKET_DECRYPTION_KEYS": ",".join(keys)} if how == "environment" else {}
+    result = run(*arguments("intake-batch", options | {"packet_decryption_keys": given}), env=variables)
+    assert result.exit_code == 0, result.output
+    assert "accepted  20" in result.stdout
+
+
 @pytest.mark.parametrize("name", ENVIRONMENT)
 def test_an_empty_variable_counts_as_unset(name: str, tmp_path: Path) -> None:
     options = PLAIN.intake_options(PLAIN.batches[0], tmp_path) | {name: None}
@@ -228,6 +241,14 @@ def test_no_private_key_is_in_any_output(tmp_path: Path) -> None:
     assert_no_private_keys(PLAIN, result.output)
     for data in files(tmp_path).values():
         assert_no_private_keys(PLAIN, data.decode("latin-1"))
+
+
+@pytest.mark.parametrize("option", ["is_first", "date", "batch_id", "aggregation_id", "permit_malformed_batch"])
+def test_a_key_in_the_wrong_place_is_not_repeated(option: str, tmp_path: Path) -> None:
+    key = PLAIN.keys["packet_decryption"]["pha"][0] + "/"
+    result = intake(PLAIN, PLAIN.batches[0], tmp_path, **{option: key})
+    error(result, 2)
+    assert_no_private_keys(PLAIN, result.output)
 
 
 def assert_no_private_keys(case: Case, text: str) -> None:

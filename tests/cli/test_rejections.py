@@ -111,6 +111,13 @@ def test_leaving_out_what_a_peer_without_lists_has_is_warned_of(deployed: Deploy
     assert "the two sums will differ" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["list", "add", "clear"])
+def test_help_reads_well(deployed: Deployed, command: str) -> None:
+    result = deployed.run("rejections", command, "--help")
+    assert result.exit_code == 0
+    assert "env var: PRIO_CONFIG" in result.stdout
+
+
 def test_wrong_usage_is_status_2(deployed: Deployed) -> None:
     assert "'--details'" in error(rejections(deployed, "add", deployed.batches[0]), 2)
     assert "No such command 'remove'" in error(deployed.run("rejections", "remove"), 2)
