@@ -1,6 +1,6 @@
 """The portal at work: what lies in its storages, and a window's two sum parts into the statistic that it publishes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from prio_assets.configuration import PortalConfiguration
 from prio_assets.errors import BatchRejected, RefusedError
 from prio_assets.portal.collection import Statistic, add_sum_parts
 from prio_assets.portal.rendering import to_csv, to_json
-from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, copy_bytes, read_bytes
+from prio_assets.storage.base import Store, copy_bytes, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import SumPartBatch, read_sum_part
 from prio_assets.wire.packets import digest
@@ -17,25 +17,12 @@ from prio_assets.wire.windows import Window
 
 @dataclass(frozen=True)
 class SumParts:
-    """The windows of one aggregation that have a complete sum part of either processor, and those with a statistic.
-
-    A part is known by the digest of its signature object, which is written last and determines the rest.
-    """
+    """The windows of one aggregation that have a complete sum part of either processor, and those with a statistic."""
 
     aggregation: str
-    pha: Mapping[Window, str]
-    facilitator: Mapping[Window, str]
+    pha: frozenset[Window]
+    facilitator: frozenset[Window]
     published: frozenset[Window]
-
-    @property
-    def pairs(self) -> list[Window]:
-        """The windows with both parts, in order."""
-        return sorted(self.pha.keys() & self.facilitator.keys())
-
-    @property
-    def single(self) -> list[Window]:
-        """The windows with one part, in order."""
-        return sorted(self.pha.keys() ^ self.facilitator.keys())
 
 
 def aggregations(settings: PortalConfiguration) -> list[str]:
@@ -53,17 +40,27 @@ def look_at(settings: PortalConfiguration, aggregation: str, begin: datetime, en
     published = (names.parse_statistic_object(name) for name, _ in stores.statistics.list(*within))
     return SumParts(
         aggregation=aggregation,
-        pha=dict(_complete_parts(stores.pha_sum_parts, within, 0)),
-        facilitator=dict(_complete_parts(stores.facilitator_sum_parts, within, 1)),
+        pha=frozenset(_complete_parts(stores.pha_sum_parts, within, 0)),
+        facilitator=frozenset(_complete_parts(stores.facilitator_sum_parts, within, 1)),
         published=frozenset(found[2] for found in published if found is not None),
     )
 
 
-def _complete_parts(store: Store, within: names.NameRange, index: int) -> Iterator[tuple[Window, str]]:
+def _complete_parts(store: Store, within: names.NameRange, index: int) -> Iterator[Window]:
+    """The windows whose part has its signature, which is written last."""
     for name, _ in store.list(*within):
         found = names.parse_sum_part_object(name, index)
         if found is not None and found[3] == "signature":
-            yield found[2], digest(read_bytes(store, name, SMALL_OBJECT_BYTES)).hex()
+            yield found[2]
+
+
+def digest_of_parts(settings: PortalConfiguration, aggregation: str, window: Window) -> str:
+    """It changes when either part of the window is replaced: a signature is of all that its part says."""
+    signatures = []
+    for index, store in enumerate((settings.stores.pha_sum_parts, settings.stores.facilitator_sum_parts)):
+        name = names.sum_part_objects(settings.instance, aggregation, window, index).signature
+        signatures.append(read_bytes(store, name))
+    return digest(b"".join(signatures)).hex()
 
 
 def add_window(settings: PortalConfiguration, aggregation: str, window: Window) -> Statistic:

@@ -144,14 +144,22 @@ def _validations(survey: Survey, settings: ProcessorConfiguration, now: datetime
             waits_for = "" if batch in survey.peer else "the peer's validation"
         by_window[window, step, waits_for].append(batch)
     for (window, step, waits_for), batches in sorted(by_window.items()):
-        yield _pending(window, step, waits_for, batches, survey.aggregation)
+        facts = [batch.base for batch in batches]
+        facts += [f"{batch.base} cleared {survey.cleared[batch].at}" for batch in batches if batch in survey.cleared]
+        if step == PendingStep.SEND:
+            facts += [f"{batch.base} {survey.peer[batch]}" for batch in batches if batch in survey.peer]
+        want = digest_of([step, *facts])
+        yield Pending(survey.aggregation, window, step, waits_for, tuple(sorted(batches)), want)
 
 
 def _proposals(
     survey: Survey, settings: ProcessorConfiguration, now: datetime, quiet: Mapping[Window, Quiet]
 ) -> Iterator[Pending]:
-    """The first processor's lists, oldest window first: a due window holds back the proposals of later ones."""
-    older_is_due = False
+    """The first processor's lists, oldest window first.
+
+    An older window does not hold back the proposals of later ones, since it may be below the minimum for ever; whoever
+    asks for them takes the oldest that can be made.
+    """
     for window in ended_windows(survey, settings, now):
         if window in survey.decided or window in survey.sent_lists:
             continue
@@ -159,11 +167,8 @@ def _proposals(
         if not batches and window not in survey.own_lists:
             continue
         waits_for = ""
-        if older_is_due:
-            waits_for = "the proposal of an older window"
-        elif window not in survey.own_lists and not is_due(survey, settings, window, now, quiet.get(window)):
+        if window not in survey.own_lists and not is_due(survey, settings, window, now, quiet.get(window)):
             waits_for = "the window's grace, or validations of its batches"
-        older_is_due = older_is_due or not waits_for
         sizes = [f"{batch.base} {survey.peer[batch]}" for batch in batches]
         want = digest_of([PendingStep.PROPOSE, str(settings.minimum_clients), *sizes])
         yield Pending(survey.aggregation, window, PendingStep.PROPOSE, waits_for, tuple(batches), want)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.errors import RefusedError, StateError
 from prio_assets.processor.agreement import read_peer_list
 from prio_assets.processor.ledger import read_ledger
@@ -14,7 +15,7 @@ from prio_assets.storage.base import Store
 from prio_assets.wire import names
 from prio_assets.wire.names import BatchName, NameRange
 from prio_assets.wire.records import BatchList, LedgerEntry, Rejection
-from prio_assets.wire.windows import Window, from_ms
+from prio_assets.wire.windows import Window, from_ms, window_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Survey:
     """One aggregation of one processor, for the batches and windows of a range of time.
 
     `ingested` are complete ingestion batches with their size in bytes, `peer` the peer's validations in our bucket with
-    theirs; `rejections` those batches whose last record leaves them out. `state_fault` says why nothing is decided.
+    theirs; `rejections` those batches whose last record leaves them out, `cleared` those that an operator has tried
+    again. `state_fault` says why nothing is decided.
     """
 
     aggregation: str
@@ -31,6 +33,7 @@ class Survey:
     validated: frozenset[BatchName]
     sent: frozenset[BatchName]
     rejections: Mapping[BatchName, Rejection]
+    cleared: Mapping[BatchName, Rejection]
     peer: Mapping[BatchName, int]
     own_lists: frozenset[Window]
     sent_lists: frozenset[Window]
@@ -56,6 +59,7 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
         _own_windows(processor, aggregation, begin, end, prefix) if earliest else frozenset()
         for prefix in ("", names.sent(""))
     )
+    records = _last_records(processor, aggregation, begin, end)
     peer_lists, refused = _peer_lists(processor, aggregation, begin, end) if settings.peer_has_lists else ({}, {})
     return Survey(
         aggregation=aggregation,
@@ -63,7 +67,8 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
         incomplete=frozenset(trios.keys() - complete.keys()),
         validated=frozenset(_own_batches(processor, aggregation, begin, end, names.VALIDATIONS)),
         sent=frozenset(_own_batches(processor, aggregation, begin, end, names.RECEIPTS)),
-        rejections=_rejections(processor, aggregation, begin, end),
+        rejections={batch: record for batch, record in records.items() if is_rejected(record)},
+        cleared={batch: record for batch, record in records.items() if not is_rejected(record)},
         peer=_peer_validations(processor, aggregation, begin, end),
         own_lists=own_lists,
         sent_lists=sent_lists,
@@ -74,6 +79,12 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
         not_before=earliest,
         state_fault=fault,
     )
+
+
+def range_to_look_at(settings: ProcessorConfiguration, now: datetime) -> tuple[datetime, datetime]:
+    """The whole windows that are looked at without being asked: those of the intake max age, to the one of `now`."""
+    begin = window_of(now - settings.intake_max_age, settings.period).start
+    return max(begin, settings.first_window), window_of(now, settings.period).end
 
 
 def aggregations(processor: KeylessProcessor) -> list[str]:
@@ -100,10 +111,10 @@ def _own_batches(
             yield batch
 
 
-def _rejections(
+def _last_records(
     processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime
 ) -> dict[BatchName, Rejection]:
-    """The batches that are left out now."""
+    """Of the batches with a rejection or clearing record, the one that counts."""
     batches = set()
     listed = processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, names.REJECTIONS))
     for name, _ in listed:
@@ -111,7 +122,7 @@ def _rejections(
         if found is not None:
             batches.add(found[0])
     last = ((batch, processor.own.last_rejection(batch)) for batch in sorted(batches))
-    return {batch: record for batch, record in last if is_rejected(record)}
+    return {batch: record for batch, record in last if record is not None}
 
 
 def _peer_validations(

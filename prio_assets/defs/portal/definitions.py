@@ -6,6 +6,8 @@ import dagster as dg
 
 from prio_assets.configuration import Configuration, PortalConfiguration
 from prio_assets.defs.portal.assets import aggregates_asset, sum_part_assets
+from prio_assets.defs.portal.checks import portal_checks
+from prio_assets.defs.portal.sensors import portal_sensor
 from resources import ClockResource, PortalResource
 
 
@@ -21,6 +23,8 @@ def portal_definitions(configuration: Configuration, settings: PortalConfigurati
             *sum_part_assets(settings, processors.get("pha"), processors.get("facilitator")),
             aggregates_asset(settings),
         ],
+        asset_checks=[portal_checks(settings)],
+        sensors=[portal_sensor(settings)],
         resources={"portal": PortalResource(configuration=str(path), clock=ClockResource())},
         executor=dg.in_process_executor,
     )

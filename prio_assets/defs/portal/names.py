@@ -10,7 +10,7 @@ AGGREGATES = "aggregates"
 
 SUM_PARTS_AGREE = "sum_parts_agree"
 BOTH_PARTS_ARRIVE = "both_parts_arrive"
-STORAGE_ANSWERS = "storage_answers"
+STORAGES_ANSWER = "storages_answer"
 
 
 @dataclass(frozen=True)

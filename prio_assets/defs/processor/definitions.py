@@ -6,8 +6,10 @@ import dagster as dg
 
 from prio_assets.configuration import Configuration, ProcessorConfiguration
 from prio_assets.defs.ingestor.assets import simulated_batches_key
+from prio_assets.defs.processor.checks import processor_checks
 from prio_assets.defs.processor.external import external_assets
 from prio_assets.defs.processor.lists import batch_lists_asset
+from prio_assets.defs.processor.sensors import discovery_sensor, runs_sensor
 from prio_assets.defs.processor.sums import sum_parts_asset
 from prio_assets.defs.processor.validations import own_validations_asset
 from resources import ClockResource, ShareProcessorResource
@@ -30,6 +32,8 @@ def processor_definitions(configuration: Configuration, name: str, path: Path) -
             *lists,
             sum_parts_asset(settings),
         ],
+        asset_checks=[processor_checks(settings)],
+        sensors=[discovery_sensor(settings), runs_sensor(settings)],
         resources={"processor": ShareProcessorResource(configuration=str(path), party=name, clock=ClockResource())},
         executor=dg.in_process_executor,
     )

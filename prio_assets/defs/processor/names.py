@@ -16,7 +16,14 @@ PACKETS_ACCEPTED = "packets_accepted"
 PARAMETERS_AGREE = "parameters_agree"
 PEER_VALIDATIONS_HOLD = "peer_validations_hold"
 ALL_BATCHES_READY = "all_batches_ready"
-PEER_LIST_HOLDS = "peer_list_holds"
+
+NO_OUTSTANDING_REJECTIONS = "no_outstanding_rejections"
+NO_LATE_BATCHES = "no_late_batches"
+NO_EXPIRED_BATCHES = "no_expired_batches"
+AGGREGATIONS_USABLE = "aggregations_usable"
+STORAGES_ANSWER = "storages_answer"
+PEER_SENDS_VALIDATIONS = "peer_sends_validations"
+PEER_LISTS_VERIFY = "peer_lists_verify"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,134 @@
+"""What sensors report to Dagster: external partitions and checks, each only when it changed since the last report."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from prio_assets.defs import metadata as keys
+from prio_assets.defs.tables import MOST_ROWS, table
+
+DATA_VERSION = "dagster/data_version"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an unpartitioned check found: `faults` says of each thing that is wrong why. It passes without any."""
+
+    asset: str
+    check: str
+    faults: Mapping[str, str]
+    is_warning: bool = False
+
+    @property
+    def description(self) -> str:
+        """One line."""
+        first = next(iter(sorted(self.faults.items())), None)
+        others = f"; {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
+        return f"{first[0]}: {first[1]}{others}" if first else "nothing"
+
+    @property
+    def digest(self) -> str:
+        """It changes when anything else is found."""
+        return digest_of(self.faults.items())
+
+
+@dataclass(frozen=True)
+class ExternalPartition:
+    """What an external partition holds: `version` changes when its content does."""
+
+    asset: str
+    partition: str
+    version: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reporter:
+    """Turns what was found into events, leaving out what was reported before; remembers it as a sensor's cursor.
+
+    A lost cursor costs one more report of everything, no more.
+    """
+
+    def __init__(self, cursor: str | None) -> None:
+        self.before: dict[str, str] = json.loads(cursor) if cursor else {}
+        self.now: dict[str, str] = {}
+
+    @property
+    def cursor(self) -> str:
+        """What to remember: only what was looked at this time, so that it does not grow for ever."""
+        return json.dumps(self.now, separators=(",", ":"))
+
+    def keep(self, prefix: str) -> None:
+        """Remember what was reported before under names that begin so, since it could not be looked at now."""
+        self.now |= {name: version for name, version in self.before.items() if name.startswith(prefix)}
+
+    def partition(self, found: ExternalPartition) -> Iterator[dg.AssetObservation | dg.AssetMaterialization]:
+        """An observation followed by a materialisation, in this order: so Dagster sees what is downstream as stale."""
+        if self._is_known(f"{found.partition} {found.asset}", found.version):
+            return
+        facts = {
+            "asset_key": dg.AssetKey.from_user_string(found.asset),
+            "partition": found.partition,
+            "metadata": found.metadata,
+            "tags": {DATA_VERSION: found.version},
+        }
+        yield dg.AssetObservation(**facts)
+        yield dg.AssetMaterialization(**facts)
+
+    def finding(self, found: Finding) -> Iterator[dg.AssetCheckEvaluation]:
+        """The evaluation of an unpartitioned check."""
+        if not self._is_known(f"check {found.asset} {found.check}", found.digest):
+            yield evaluation(found)
+
+    def _is_known(self, name: str, version: str) -> bool:
+        self.now[name] = version
+        return self.before.get(name) == version
+
+
+def evaluation(found: Finding) -> dg.AssetCheckEvaluation:
+    """The finding as an event."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey.from_user_string(found.asset),
+        check_name=found.check,
+        passed=not found.faults,
+        severity=severity(found),
+        description=found.description,
+        metadata=finding_metadata(found),
+    )
+
+
+def result(found: Finding) -> dg.AssetCheckResult:
+    """The finding as what a check that runs yields."""
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey.from_user_string(found.asset),
+        check_name=found.check,
+        passed=not found.faults,
+        severity=severity(found),
+        description=found.description,
+        metadata=finding_metadata(found),
+    )
+
+
+def severity(found: Finding) -> dg.AssetCheckSeverity:
+    """A warning is for what an operator need not act on."""
+    return dg.AssetCheckSeverity.WARN if found.is_warning else dg.AssetCheckSeverity.ERROR
+
+
+def finding_metadata(found: Finding) -> dict[str, Any]:
+    """How many faults, and a table of them."""
+    rows = [{"what": what, "why": why} for what, why in sorted(found.faults.items())[:MOST_ROWS]]
+    return {keys.FAULTS: len(found.faults), keys.FINDINGS: table(rows, {"what": str, "why": str})}
+
+
+def digest_of(facts: Any) -> str:
+    """A short digest of facts in any order."""
+    text = json.dumps(sorted(map(str, facts)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_specs(asset: dg.AssetKey, descriptions: Mapping[str, str]) -> Sequence[dg.AssetCheckSpec]:
+    """The unpartitioned checks of an external asset."""
+    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in descriptions.items()]
