@@ -67,6 +67,7 @@ class Deployment:
 
     processors: tuple[ShareProcessor, ShareProcessor]
     clock: SettableClock
+    differences: dict[str, Any]
     outcomes: tuple[dict[BatchName, BatchOutcome], dict[BatchName, BatchOutcome]] = field(
         default_factory=lambda: ({}, {})
     )
@@ -81,8 +82,8 @@ class Deployment:
 
     def copy(self) -> "Deployment":
         """A deployment with the same content, which can be spoiled without harm to this one."""
-        processors = make_processors(self.clock, **_differences(self.processors[0].settings))
-        twin = Deployment(processors, self.clock)
+        clock = SettableClock(self.clock.now)
+        twin = Deployment(make_processors(clock, **self.differences), clock, self.differences)
         for index in (0, 1):
             for name in STORES:
                 twin.store(index, name).objects = dict(self.store(index, name).objects)
@@ -94,19 +95,10 @@ class Deployment:
             copy_bytes(self.store(index, "ingestion"), name, data)
 
 
-def _differences(settings: ProcessorConfiguration) -> dict[str, Any]:
-    return {
-        "peer_has_lists": settings.peer_has_lists,
-        "minimum_clients": settings.minimum_clients,
-        "late_limit": f"{settings.late_limit // timedelta(hours=1)}h",
-        "with_parameters": bool(settings.aggregations),
-    }
-
-
 def make_deployment(**differences: Any) -> Deployment:
     """Parties with empty stores and their state made; `differences` are those of `make_processors`."""
     clock = SettableClock()
-    deployment = Deployment(make_processors(clock, **differences), clock)
+    deployment = Deployment(make_processors(clock, **differences), clock, differences)
     for processor in deployment.processors:
         initialise_state(processor, processor.settings.first_window)
     return deployment
@@ -132,8 +124,13 @@ def make_processors(clock: SettableClock, **differences: Any) -> tuple[ShareProc
 
 @cache
 def _settings(
-    peer_has_lists: bool = True, minimum_clients: int = 1, late_limit: str = "0h", with_parameters: bool = True
+    peer_has_lists: bool = True,
+    minimum_clients: int = 1,
+    late_limit: str = "0h",
+    with_parameters: bool = True,
+    hamming_weight: int | None = None,
 ) -> list[ProcessorConfiguration]:
+    expected = {"bins": BINS, "epsilon": PARAMETERS.epsilon, "hamming_weight": hamming_weight}
     common = {
         "instance": INSTANCE,
         "period": f"{PERIOD // timedelta(hours=1)}h",
@@ -142,7 +139,7 @@ def _settings(
         "late_limit": late_limit,
         "minimum_clients": minimum_clients,
         "peer_has_lists": peer_has_lists,
-        "aggregations": {AGGREGATION: {"bins": BINS, "epsilon": PARAMETERS.epsilon}} if with_parameters else {},
+        "aggregations": {AGGREGATION: expected} if with_parameters else {},
         "packet_decryption_keys": [{"env": "UNUSED"}],
         "ingestor_keys": {INGESTOR_KEY.identifier: public_text(INGESTOR_KEY)},
     }

@@ -1,0 +1,125 @@
+"""What brought the reference down: each fault in one of two batches, and the window lives on, at both processors alike.
+
+The reference survived one of the twelve. `tests/interop/README.md` has its results.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from prio_assets.errors import BatchReason, PacketReason
+from prio_assets.ingestor.batches import sample_parameters
+from prio_assets.prio.encryption import encrypt
+from prio_assets.wire.batches import SealedBatch, seal
+from prio_assets.wire.names import ingestion_objects
+from prio_assets.wire.packets import digest
+from prio_assets.wire.records import IngestionHeader, decode
+from tests.faults.crafting import batch_of, packets_of, with_faulty, with_header
+from tests.faults.deployment import Deployment, check_sum, rejection_reason, work
+from tests.faults.material import FAULTY, INGESTOR_KEY, POINTS, SOUND, STRANGER_KEY, sealed_batch
+
+PACKET = UUID(packets_of(0)[0].uuid)
+
+
+def _first(index: int, **fields: object) -> SealedBatch:
+    packets = packets_of(index)
+    packets[0] = dataclasses.replace(packets[0], **fields)
+    return batch_of(packets)
+
+
+def _signed_by_stranger() -> SealedBatch:
+    """Under the ingestor's key identifier."""
+    sealed = sealed_batch(FAULTY, 0)
+    signature = dataclasses.replace(sealed.signature, batch_header_signature=STRANGER_KEY.sign(sealed.header))
+    return dataclasses.replace(sealed, signature=signature)
+
+
+def _truncated() -> SealedBatch:
+    sealed = sealed_batch(FAULTY, 0)
+    packets = sealed.packets[: len(sealed.packets) // 2]
+    header = decode(IngestionHeader, sealed.header, "header")
+    return seal(dataclasses.replace(header, packet_file_digest=digest(packets)), packets, INGESTOR_KEY)
+
+
+PACKET_FAULTS: dict[str, tuple[int, Callable[[], SealedBatch], PacketReason]] = {
+    "undecryptable packet": (
+        0,
+        lambda: _first(0, encrypted_payload=encrypt(POINTS.facilitator, bytes(60))),
+        PacketReason.UNDECRYPTABLE,
+    ),
+    "plaintext of 31 bytes": (
+        1,
+        lambda: _first(1, encrypted_payload=encrypt(POINTS.facilitator, bytes(31))),
+        PacketReason.SHARE_LENGTH_DIFFERS,
+    ),
+    "one packet twice": (
+        0,
+        lambda: batch_of([*packets_of(0), packets_of(0)[0]]),
+        PacketReason.UUID_DUPLICATED,
+    ),
+    "r_pit = -1": (0, lambda: _first(0, r_pit=-1), PacketReason.R_PIT_OUT_OF_RANGE),
+}
+BATCH_FAULTS: dict[str, tuple[Callable[[], SealedBatch], BatchReason]] = {
+    "no packets": (lambda: batch_of([]), BatchReason.NO_PACKETS),
+    "signature by a stranger": (_signed_by_stranger, BatchReason.SIGNATURE_INVALID),
+    "unknown key id": (lambda: with_header(sealed_batch(FAULTY, 0), STRANGER_KEY), BatchReason.UNKNOWN_KEY),
+    "wrong packet file digest": (
+        lambda: with_header(sealed_batch(FAULTY, 0), packet_file_digest=bytes(32)),
+        BatchReason.DIGEST_DIFFERS,
+    ),
+    "bins differ from the shares": (
+        lambda: with_header(sealed_batch(FAULTY, 0), bins=9),
+        BatchReason.PARAMETERS_DIFFER,
+    ),
+    "truncated packet file, digest right": (_truncated, BatchReason.PACKETS_MALFORMED),
+}
+
+
+@pytest.mark.parametrize("fault", PACKET_FAULTS)
+def test_a_fault_of_a_packet(fault: str) -> None:
+    index, make, reason = PACKET_FAULTS[fault]
+    deployment = with_faulty({index: make()})
+    work(deployment)
+    assert deployment.outcomes[index][FAULTY].rejected[reason] > 0
+    check_sum(deployment, without={PACKET})
+
+
+@pytest.mark.parametrize("fault", BATCH_FAULTS)
+def test_a_fault_of_a_batch(fault: str) -> None:
+    make, reason = BATCH_FAULTS[fault]
+    deployment = with_faulty({0: make()})
+    work(deployment)
+    assert rejection_reason(deployment, 0) == reason
+    check_sum(deployment, batches=[SOUND])
+
+
+def test_another_epsilon_on_both_sides() -> None:
+    other = sample_parameters(4, 2.0)
+    deployment = with_faulty({index: batch_of(packets_of(index), parameters=other) for index in (0, 1)})
+    work(deployment)
+    for index in (0, 1):
+        assert rejection_reason(deployment, index) == BatchReason.PARAMETERS_DIFFER
+    check_sum(deployment, batches=[SOUND])
+
+
+def test_a_packet_object_that_is_missing() -> None:
+    deployment = with_faulty({})
+    del deployment.store(0, "ingestion").objects[ingestion_objects(FAULTY).packets]
+    work(deployment)
+    check_sum(deployment, batches=[SOUND])
+
+
+@pytest.mark.parametrize("fault", BATCH_FAULTS)
+def test_a_rejection_is_recorded_once_and_not_tried_again(fault: str) -> None:
+    deployment = with_faulty({0: BATCH_FAULTS[fault][0]()})
+    _work_twice(deployment)
+    assert len(list(deployment.processors[0].own.rejections(FAULTY))) == 1
+
+
+def _work_twice(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.outcomes[0].clear()
+    work(deployment)
+    assert FAULTY not in deployment.outcomes[0]
