@@ -25,6 +25,10 @@ CHUNK_BYTES: Final = 8 * 2**20
 MAXIMUM_VALUE: Final = 2**32 - 1
 """Greatest validity value that is read: the reference takes unsigned 32-bit values and reduces them."""
 
+MAXIMUM_PACKETS: Final = 2**22
+"""Most packets that a file is read of: a file of some kilobytes can hold many more, since it may be compressed.
+Production's greatest batches have 200,000."""
+
 _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
 _VARINT_BYTES: Final = 5
@@ -75,7 +79,8 @@ def read_chunks(
     malformed = None
     try:
         if source.peek(1):
-            yield from _chunks(read_records("PrioDataSharePacket", source, name), packets_per_chunk, chunk_bytes)
+            records = read_records("PrioDataSharePacket", source, name, MAXIMUM_PACKETS)
+            yield from _chunks(records, packets_per_chunk, chunk_bytes)
     except MalformedError as error:
         malformed = str(error)
         while source.read(_READ_BYTES):
@@ -151,7 +156,7 @@ def _read_columns(
 
     Made slice by slice, because records as Python objects take ten times the memory.
     """
-    records = read_records(record_name, io.BytesIO(data), name) if data else iter(())
+    records = read_records(record_name, io.BytesIO(data), name, MAXIMUM_PACKETS) if data else iter(())
     uuids = [np.zeros((0, UUID_BYTES), dtype=np.uint8)]
     numbers = [np.zeros((0, len(number_fields)), dtype=np.int64)]
     while gathered := list(islice(records, _SLICE)):
