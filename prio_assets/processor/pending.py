@@ -78,11 +78,17 @@ def validations_of(survey: Survey, window: Window) -> str:
 def is_due(
     survey: Survey, settings: ProcessorConfiguration, window: Window, now: datetime, quiet: Quiet | None
 ) -> bool:
-    """Whether the first processor should propose: grace is over, and all is here or nothing came for a while."""
+    """Whether the first processor should propose: grace is over, and all is here or nothing came for a while.
+
+    A window that has no batch yet is not one of which all is here: proposed at once with late batches, or with those of
+    an open proposal, it would be closed to its own, which after an outage are still to come.
+    """
     if now < window.end + settings.grace:
         return False
     batches = {batch for batch in survey.ingested if _inside(batch, window)}
-    if all(batch in survey.rejections or (batch in survey.sent and batch in survey.peer) for batch in batches):
+    if batches and all(
+        batch in survey.rejections or (batch in survey.sent and batch in survey.peer) for batch in batches
+    ):
         return True
     return quiet is not None and now - quiet.since >= settings.patience
 
