@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,8 +127,3 @@ def digest_of(facts: Any) -> str:
     """A short digest of facts in any order."""
     text = json.dumps(sorted(map(str, facts)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def check_specs(asset: dg.AssetKey, descriptions: Mapping[str, str]) -> Sequence[dg.AssetCheckSpec]:
-    """The unpartitioned checks of an external asset."""
-    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in descriptions.items()]

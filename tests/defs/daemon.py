@@ -49,10 +49,16 @@ class Daemon:
     now: datetime
     cursors: dict[str, str | None] = field(default_factory=dict)
     results: list[dg.ExecuteInProcessResult] = field(default_factory=list)
+    loaded: dict[tuple[str, datetime], dg.Definitions] = field(default_factory=dict)
+
+    def definitions(self, party: str) -> dg.Definitions:
+        if (party, self.now) not in self.loaded:
+            self.loaded[party, self.now] = definitions_at(self.deployment, party, self.now)
+        return self.loaded[party, self.now]
 
     def tick(self, party: str, name: str) -> Tick:
         """One evaluation of a sensor; its events and partitions are stored, its runs are not launched."""
-        definitions = definitions_at(self.deployment, party, self.now)
+        definitions = self.definitions(party)
         sensor = definitions.get_sensor_def(name)
         with (
             dg.partition_loading_context(dynamic_partitions_store=self.instance),
@@ -72,11 +78,11 @@ class Daemon:
         return Tick(list(data.run_requests or []), list(data.asset_events), data.skip_message)
 
     def sensors(self, party: str) -> list[str]:
-        return [sensor.name for sensor in definitions_at(self.deployment, party, self.now).sensors]
+        return [sensor.name for sensor in self.definitions(party).sensors]
 
     def launch(self, party: str, request: dg.RunRequest, **arguments: Any) -> dg.ExecuteInProcessResult:
         """Execute a requested run here and now."""
-        job = definitions_at(self.deployment, party, self.now).resolve_implicit_global_asset_job_def()
+        job = self.definitions(party).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=self.instance,
             partition_key=request.partition_key,
@@ -87,6 +93,11 @@ class Daemon:
         )
         self.results.append(result)
         return result
+
+    def materialize(self, role: str, partition: str, *assets: str, **arguments: Any) -> dg.ExecuteInProcessResult:
+        """A run as the UI launches it."""
+        selection = [dg.AssetKey([role, asset]) for asset in assets]
+        return self.launch(role, dg.RunRequest(partition_key=partition, asset_selection=selection), **arguments)
 
     def round(self, parties: Iterable[str] = ()) -> list[dg.ExecuteInProcessResult]:
         """Every sensor once, and the runs that it requests."""
@@ -106,3 +117,27 @@ class Daemon:
                 return runs
             runs += len(done)
         raise AssertionError(f"sensors still request runs after {limit} rounds")
+
+    def latest(self, asset: str, partition: str) -> dict[str, Any]:
+        """The metadata of the partition's last materialisation."""
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset.split("/")), asset_partitions=[partition])
+        records = self.instance.fetch_materializations(wanted, limit=1).records
+        return {
+            name: [record.data for record in value.records] if isinstance(value, dg.TableMetadataValue) else value.value
+            for name, value in records[0].asset_materialization.metadata.items()
+        }
+
+    def failed_findings(self) -> dict[str, str]:
+        """The unpartitioned checks whose last evaluation failed, with what they say."""
+        for party in self.parties:
+            for sensor in self.sensors(party):
+                self.tick(party, sensor)
+        found = {}
+        for party in self.parties:
+            graph = self.definitions(party).resolve_asset_graph()
+            for key in graph.asset_check_keys:
+                history = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+                evaluation = history[0].event.dagster_event.asset_check_evaluation_data if history else None
+                if evaluation is not None and evaluation.partition is None and not evaluation.passed:
+                    found[f"{key.asset_key.to_user_string()} {key.name}"] = evaluation.description
+        return found

@@ -7,12 +7,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from prio_assets.clock import fixed_clock
 from prio_assets.configuration import Configuration, load_configuration
+from prio_assets.ingestor.batches import BatchDescription, draw_labels, draw_uuid, seal_batches, write_batch
+from prio_assets.ingestor.client import PublicPoints, random_rows, upload
 from prio_assets.processor.processor import ShareProcessor, initialise_state, load_processor
+from prio_assets.storage.local import LocalStore
+from prio_assets.wire.names import BatchName
+from prio_assets.wire.records import Parameters
+from prio_assets.wire.windows import to_ms
 
+INTEROP = Path(__file__).parents[1] / "interop"
 ROLES = ("pha", "facilitator")
 STORAGES = ("ingestion", "own_validations", "peer_validations", "state")
 
@@ -127,7 +135,7 @@ def reference_case(folder: Path, directory: Path) -> Case:
     keys = json.loads((folder / "keys.json").read_text())
     settings = {
         "instance": facts["instance"],
-        "first_window": "2023-05-01T00:00Z",
+        "first_window": "2021-01-01T00:00Z",
         "peer_has_lists": False,
         "intake_max_age": "3650d",
     }
@@ -137,7 +145,9 @@ def reference_case(folder: Path, directory: Path) -> Case:
             | {"single_object_validations": facts["single_object"][role]}
             for role in ROLES
         },
-        "portal": portal_section(keys, instance=facts["instance"], legacy_peer=True),
+        "portal": portal_section(
+            keys, instance=facts["instance"], first_window=settings["first_window"], legacy_peer=True
+        ),
     }
     for role in ROLES:
         (directory / f"sent-by-{role}").mkdir()
@@ -146,3 +156,61 @@ def reference_case(folder: Path, directory: Path) -> Case:
         for source, target in (("ingestion", "ingestion"), ("peer-validation", "peer_validations")):
             shutil.copytree(folder / role / source, directory / role / target, dirs_exist_ok=True)
     return Case(facts, keys, folder, deployment)
+
+
+AGGREGATIONS = {"kittens-seen": {"bins": 5, "epsilon": 1.0}, "votes.v1": {"bins": 8, "epsilon": 1.0}}
+"""What both processors of the full deployment expect."""
+
+
+def full_deployment(directory: Path, keys: dict[str, Any], **settings: Any) -> Deployment:
+    """Both processors, who know lists, the portal and the simulated ingestor of one instance."""
+    content = {
+        "processors": {
+            role: processor_section(role, keys, aggregations=AGGREGATIONS, late_limit="1d") | settings for role in ROLES
+        },
+        "portal": portal_section(keys, labels={"kittens-seen": ["tabby", "black", "white", "red", "grey"]}),
+        "ingestor": {
+            "pha_ingestion": "pha/ingestion",
+            "facilitator_ingestion": "facilitator/ingestion",
+            "signing_key": {"identifier": keys["ingestor"]["id"], "secret": {"file": "secrets/ingestor-signing-key"}},
+            "pha_packet_key": keys["packet_decryption"]["pha"][0],
+            "facilitator_packet_key": keys["packet_decryption"]["facilitator"][0],
+        },
+    }
+    return make_deployment(directory, content, keys)
+
+
+def ingest(
+    deployment: Deployment,
+    aggregation: str,
+    time: datetime,
+    clients: int = 3,
+    only: str | None = None,
+    parameters: Parameters | None = None,
+) -> BatchName:
+    """A batch of honest clients at both processors, or at one only; its rows are remembered in `rows/`."""
+    settings, configuration = deployment.configuration.ingestor, deployment.configuration
+    expected = parameters or configuration.processors["pha"].expected_parameters(aggregation)
+    batch = BatchName(aggregation, time, draw_uuid())
+    rows = random_rows(clients, expected.bins)
+    payloads = upload(rows, PublicPoints(settings.pha_packet_key, settings.facilitator_packet_key))
+    description = BatchDescription(batch, expected, to_ms(time), to_ms(time))
+    sealed = seal_batches(description, payloads, draw_labels(clients, expected.bins), settings.signing_key.load())
+    for role, one in zip(ROLES, sealed, strict=True):
+        if only in (None, role):
+            write_batch(LocalStore(deployment.storage(f"{role}/ingestion")), batch, one)
+    folder = deployment.storage("rows")
+    folder.mkdir(exist_ok=True)
+    np.save(folder / f"{batch.uuid}.npy", rows)
+    return batch
+
+
+def true_counts(deployment: Deployment, *batches: BatchName) -> list[int]:
+    """What the statistic over these batches must be."""
+    rows = [np.load(deployment.storage("rows") / f"{batch.uuid}.npy") for batch in batches]
+    return np.concatenate(rows).sum(axis=0).tolist()
+
+
+def statistic(deployment: Deployment, aggregation: str, window: str) -> dict[str, Any]:
+    """What the portal published; `window` as in object names."""
+    return json.loads(deployment.storage(f"portal/statistics/instance/{aggregation}/{window}.json").read_text())

@@ -7,6 +7,7 @@ import dagster as dg
 
 from prio_assets.configuration import PortalConfiguration
 from prio_assets.defs import metadata as keys
+from prio_assets.defs.checks import partitioned_checks
 from prio_assets.defs.failures import RETRIES, retried_if_operational
 from prio_assets.defs.partitions import aggregation_and_window, partitions_of
 from prio_assets.defs.portal.names import (
@@ -30,6 +31,8 @@ DESCRIPTIONS = {
     FACILITATOR_SUM_PARTS: "The facilitator's signed part of the window's sum, in our storage. Reported when it is "
     "there.",
 }
+
+CHECKS = {SUM_PARTS_AGREE: "Both sum parts are verified, over the same batches and of the same parameters."}
 
 
 def sum_part_assets(settings: PortalConfiguration, pha: str | None, facilitator: str | None) -> list[dg.AssetSpec]:
@@ -66,14 +69,7 @@ def aggregates_asset(settings: PortalConfiguration) -> dg.AssetsDefinition:
             )
         ],
         partitions_def=partitions,
-        check_specs=[
-            dg.AssetCheckSpec(
-                SUM_PARTS_AGREE,
-                asset=key,
-                description="Both sum parts are verified, over the same batches and of the same parameters.",
-                partitions_def=partitions,
-            )
-        ],
+        check_specs=partitioned_checks(key, CHECKS, partitions),
         retry_policy=RETRIES,
     )
     def aggregates(

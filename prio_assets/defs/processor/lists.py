@@ -8,6 +8,7 @@ from pydantic import Field
 
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.defs import metadata as keys
+from prio_assets.defs.checks import partitioned_checks
 from prio_assets.defs.failures import RETRIES, retried_if_operational
 from prio_assets.defs.partitions import partitions_of
 from prio_assets.defs.processor.names import (
@@ -29,6 +30,11 @@ DESCRIPTIONS = {
     0: "Our proposal of the batches that the window is summed over, sent to the other processor; the batches of its "
     "answer are the set. Written once.",
     1: "Our answer to the other processor's proposal: the set of batches that both sum. Written once.",
+}
+
+CHECKS = {
+    ALL_BATCHES_READY: "Every batch that could stand in the list is ready: validated by both, with the same "
+    "parameters, and sent.",
 }
 
 
@@ -56,15 +62,7 @@ def batch_lists_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
             )
         ],
         partitions_def=partitions,
-        check_specs=[
-            dg.AssetCheckSpec(
-                ALL_BATCHES_READY,
-                asset=key,
-                description="Every batch that could stand in the list is ready: validated by both, with the same "
-                "parameters, and sent.",
-                partitions_def=partitions,
-            )
-        ],
+        check_specs=partitioned_checks(key, CHECKS, partitions),
         retry_policy=RETRIES,
     )
     def batch_lists(

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.defs import metadata as keys
+from prio_assets.defs.checks import partitioned_checks
 from prio_assets.defs.failures import RETRIES, retried_if_operational
 from prio_assets.defs.partitions import partitions_of
 from prio_assets.defs.processor.batch_table import text_of_counts
@@ -27,6 +28,8 @@ from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire.names import sum_part_objects
 from prio_assets.wire.windows import Window
 from resources import ShareProcessorResource
+
+CHECKS = {ALL_BATCHES_READY: "Every batch that could be summed was ready when the window was decided."}
 
 
 class SumOverrides(dg.Config):
@@ -60,14 +63,7 @@ def sum_parts_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
             )
         ],
         partitions_def=partitions,
-        check_specs=[
-            dg.AssetCheckSpec(
-                ALL_BATCHES_READY,
-                asset=key,
-                description="Every batch that could be summed was ready when the window was decided.",
-                partitions_def=partitions,
-            )
-        ],
+        check_specs=partitioned_checks(key, CHECKS, partitions),
         retry_policy=RETRIES,
     )
     def sum_parts(

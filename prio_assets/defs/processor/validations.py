@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import dagster as dg
 
 from prio_assets.configuration import ProcessorConfiguration
+from prio_assets.defs.checks import partitioned_checks
 from prio_assets.defs.failures import RETRIES, retried_if_operational
 from prio_assets.defs.partitions import partitions_of
 from prio_assets.defs.processor.batch_table import BatchRow, merge, row_of_outcome
@@ -93,7 +94,8 @@ def report_validations(
         aggregation, window = aggregation_and_window_of(context, settings)
         found = survey(processor.keyless, aggregation, window.start, window.end)
         now = [row_of_outcome(outcome) for group in outcomes for outcome in group]
-        rows = merge([*earlier_rows(context.instance, key, context.partition_key), *rows_of_survey(found)], now)
+        earlier = earlier_rows(context.instance, key, context.partition_key)
+        rows = merge(merge(earlier, rows_of_survey(found)), now)
         checks = check_results(processor.processor, found, rows, key)
         facts = metadata(found, rows, checks, overrides)
     yield from checks
@@ -105,10 +107,7 @@ def report_validations(
 def own_validations_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
     """The asset for one processor."""
     keys, partitions = ProcessorKeys(settings.name), partitions_of(settings.schedule)
-    specs = [
-        dg.AssetCheckSpec(name, asset=keys[OWN_VALIDATIONS], description=description, partitions_def=partitions)
-        for name, description in CHECKS.items()
-    ]
+    specs = partitioned_checks(keys[OWN_VALIDATIONS], CHECKS, partitions)
 
     @dg.graph_multi_asset(
         name=f"{settings.name}__{OWN_VALIDATIONS}",
@@ -119,10 +118,10 @@ def own_validations_asset(settings: ProcessorConfiguration) -> dg.AssetsDefiniti
                 description="A validation of each ingestion batch of the window, kept here and sent to the other "
                 "processor: for each packet what it takes to check the client's proof together. Computed again, it "
                 "sends nothing different.",
-                group_name=settings.name,
                 kinds={"python", "numpy"},
             )
         },
+        group_name=settings.name,
         ins={INGESTION_BATCHES: dg.AssetIn(key=keys[INGESTION_BATCHES], dagster_type=dg.Nothing)},
         partitions_def=partitions,
         check_specs=specs,

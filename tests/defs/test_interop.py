@@ -1,0 +1,143 @@
+"""The reference's cases through the graph: each role by itself, with the reference for its peer."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from prio_assets.prio import field
+from prio_assets.storage.base import read_bytes
+from prio_assets.storage.local import LocalStore
+from prio_assets.wire.batches import read_sum_part, read_validation
+from prio_assets.wire.keys import parse_verification_key
+from prio_assets.wire.names import BatchName, parse_validity_object
+from prio_assets.wire.records import SumPart
+from prio_assets.wire.windows import Window
+from tests.defs.daemon import definitions_at
+from tests.defs.deployments import INTEROP, ROLES, Case, parse_path_time, reference_case
+
+CASES = sorted(path.name for path in INTEROP.iterdir() if path.is_dir())
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+    return reference_case(INTEROP / request.param, tmp_path)
+
+
+def materialize(
+    case: Case, instance: dg.DagsterInstance, role: str, *assets: str, now: datetime | None = None
+) -> dg.ExecuteInProcessResult:
+    instance.add_dynamic_partitions(case.facts["instance"], [case.facts["aggregation"]])
+    definitions = definitions_at(case.deployment, role, now or case.between_stop_and_deadline)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        instance=instance,
+        partition_key=case.partition,
+        asset_selection=[dg.AssetKey([role, asset]) for asset in assets],
+        raise_on_error=False,
+    )
+
+
+def stored(case: Case, *folders: str) -> dict[str, bytes]:
+    """All objects of these storages."""
+    return {
+        str(path.relative_to(case.deployment.path.parent)): path.read_bytes()
+        for folder in folders
+        for path in sorted(case.deployment.storage(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def sum_part(case: Case, role: str) -> SumPart:
+    index = ROLES.index(role)
+    store = LocalStore(case.deployment.storage(f"portal/{role}"))
+    window = Window(*map(parse_path_time, case.facts["window"]))
+    keys = {case.keys[role]["id"]: parse_verification_key(case.keys[role]["public_pem"])}
+    aggregation, instance = case.facts["aggregation"], case.facts["instance"]
+    return read_sum_part(lambda name: read_bytes(store, name), instance, aggregation, window, index, keys).header
+
+
+def test_both_roles_recover_the_truth_and_send_what_the_reference_sends(
+    case: Case, instance: dg.DagsterInstance
+) -> None:
+    for role in ROLES:
+        result = materialize(case, instance, role, "own_validations", "sum_parts")
+        assert result.success
+        assert all(check.passed for check in result.get_asset_check_evaluations())
+        assert_validations_equal_the_references(case, role)
+    parts = [sum_part(case, role) for role in ROLES]
+    total = field.add(*(np.array(part.sum, dtype=np.uint64) for part in parts))
+    assert total.tolist() == case.facts["truth"]["sum"]
+    for part, role in zip(parts, ROLES, strict=True):
+        assert part.total_individual_clients == case.facts["truth"]["valid_clients"]
+        assert sorted(map(str, part.batch_uuids)) == sorted(case.facts["reference"][role]["batch_uuids"])
+
+
+def assert_validations_equal_the_references(case: Case, role: str) -> None:
+    index = ROLES.index(role)
+    keys = {case.keys[role]["id"]: parse_verification_key(case.keys[role]["public_pem"])}
+    ours = LocalStore(case.deployment.storage(f"sent-by-{role}"))
+    theirs = LocalStore(case.folder / ROLES[1 - index] / "peer-validation")
+    batches = {found[0] for name, _ in theirs.list("") if (found := parse_validity_object(name, index))}
+    assert len(batches) == len(case.facts["batches"])
+    for batch in batches:
+        own, reference = (_packets(store, batch, index, keys) for store in (ours, theirs))
+        assert own == reference
+
+
+def _packets(store: LocalStore, batch: BatchName, index: int, keys: dict[str, Any]) -> tuple[Any, ...]:
+    validation = read_validation(lambda name: read_bytes(store, name), batch, index, keys)
+    packets = validation.packets
+    columns = (packets.uuids, packets.f_r, packets.g_r, packets.h_r)
+    return validation.header.parameters, *(column.tolist() for column in columns)
+
+
+@pytest.fixture
+def liars(tmp_path: Path) -> Case:
+    return reference_case(INTEROP / "liars-255", tmp_path)
+
+
+@pytest.mark.parametrize("assets", [("own_validations", "sum_parts"), ("own_validations",), ("sum_parts",)])
+def test_a_backfill_over_a_summed_window_changes_nothing(
+    liars: Case, instance: dg.DagsterInstance, assets: tuple[str, ...]
+) -> None:
+    assert materialize(liars, instance, "pha", "own_validations", "sum_parts").success
+    before = stored(liars, "sent-by-pha", "portal/pha", "pha")
+    again = materialize(liars, instance, "pha", *assets)
+    assert again.success
+    assert stored(liars, "sent-by-pha", "portal/pha", "pha") == before
+
+
+def test_a_backfill_before_the_stop_says_what_it_waits_for(liars: Case, instance: dg.DagsterInstance) -> None:
+    early = parse_path_time(liars.facts["window"][1])
+    result = materialize(liars, instance, "pha", "own_validations", "sum_parts", now=early)
+    assert not result.success
+    failure = next(event for event in result.all_events if event.is_step_failure).step_failure_data
+    assert "missing: the stop at 2023-06-01 00:45 UTC" in failure.user_failure_data.description
+    validations = result.asset_materializations_for_node("pha__own_validations")[0].metadata
+    assert validations["batches accepted"].value == len(liars.facts["batches"])
+    assert stored(liars, "portal/pha") == {}
+
+
+def test_metadata_counts_what_the_case_says(liars: Case, instance: dg.DagsterInstance) -> None:
+    result = materialize(liars, instance, "facilitator", "own_validations", "sum_parts")
+    metadata = result.asset_materializations_for_node("facilitator__sum_parts")[0].metadata
+    assert metadata["clients"].value == liars.facts["truth"]["valid_clients"]
+    assert metadata["bins"].value == 255
+    assert "proof_invalid 14" in metadata["packets not counted by reason"].value
+
+
+def test_a_window_closed_for_its_minimum_is_a_success_without_a_sum(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    case = reference_case(INTEROP / "plain-8", tmp_path)
+    text = case.deployment.path.read_text()
+    case.deployment.path.write_text(text.replace("minimum_clients: 1\n", "minimum_clients: 1000\n"))
+    for _ in range(2):
+        result = materialize(case, instance, "pha", "own_validations", "sum_parts")
+        assert result.success
+        assert result.asset_materializations_for_node("pha__sum_parts")[0].metadata["sum"].value == "none"
+    assert stored(case, "portal/pha") == {}
