@@ -96,7 +96,6 @@ class PacketReason(IntEnum):
     MISSING_AT_PEER = 11
     MISSING_HERE = 12
     PROOF_INVALID = 13
-    VALIDITY_OUT_OF_RANGE = 14
 
     @property
     def label(self) -> str:
