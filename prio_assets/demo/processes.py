@@ -45,6 +45,11 @@ def environment(place: Place) -> Mapping[str, str]:
     }
 
 
+def daemon_command(place: Place) -> list[str]:
+    """What starts the daemon."""
+    return [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(place.workspace)]
+
+
 @contextmanager
 def run_daemon(place: Place) -> Iterator[Daemon]:
     """Run the daemon over the code locations of the workspace; at the end nothing that it started is left.
@@ -54,7 +59,7 @@ def run_daemon(place: Place) -> Iterator[Daemon]:
     log = place.instance / "daemon.log"
     with log.open("wb") as output, _interrupted_by_termination():
         process = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(place.workspace)],
+            daemon_command(place),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

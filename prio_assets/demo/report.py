@@ -8,7 +8,7 @@ from prio_assets.demo.outcome import Result, Shares, WindowOutcome
 from prio_assets.demo.parties import Place
 from prio_assets.demo.plots import counts_plot, runs_plot, shares_plot
 from prio_assets.demo.scenario import Fault, PlannedBatch
-from prio_assets.demo.summary import HEADINGS, counts_table, verdict, window_row
+from prio_assets.demo.summary import HEADINGS, counts_table, ui_command, verdict, window_row
 from prio_assets.demo.watch import hours_text
 
 COSTS = {
@@ -145,7 +145,7 @@ def _runs(result: Result) -> str:
     failed = [run for run in runs if run.status != "SUCCESS"]
     ended = "All ended well." if not failed else f"{len(failed)} did not end well."
     checks = result.record.failed_checks
-    rows = [(asset, check, partition) for asset, check, partition in checks]
+    rows = [(asset, check, partition or "all") for asset, check, partition in checks]
     shown = _table(("asset", "check that fails", "partition"), rows) if rows else ""
     return (
         f"<h2>How it went</h2>\n<p>Sensors found the batches, the lists and the sum parts in the buckets and requested "
@@ -173,9 +173,12 @@ def _all_batches(result: Result) -> str:
 def _look_further(place: Place) -> str:
     return f"""
 <h2>Look further</h2>
-<pre>make ui                          # the Dagster UI on this very instance
-prio-assets demo --data FILE     # the same with rows of your own, .csv or .npy of 0 and 1
-{escape(str(place.configuration))}   # the configuration to start your own from</pre>"""
+<pre># the Dagster UI on this very instance
+{escape(ui_command(place))}
+# the same with rows of your own, .csv or .npy of 0 and 1
+prio-assets demo --data FILE
+# the configuration, to start your own from
+{escape(str(place.configuration))}</pre>"""
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
