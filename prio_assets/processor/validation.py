@@ -16,7 +16,7 @@ from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.own_store import accepts_undecryptable, is_rejected
 from prio_assets.processor.processor import ShareProcessor
-from prio_assets.processor.readiness import read_own_validation, read_peer_validation
+from prio_assets.processor.readiness import read_own_validation, read_ready
 from prio_assets.processor.sending import steps_to_send
 from prio_assets.processor.steps import take_all
 from prio_assets.wire import names
@@ -155,7 +155,7 @@ def _send(processor: ShareProcessor, batch: BatchName) -> BatchState:
         if processor.clock() >= peer_without_lists.stop_of(window_of(batch.time, settings.period), settings):
             return BatchState.KEPT_BACK
         try:
-            read_peer_validation(processor, batch)
+            read_ready(processor, batch)  # a pair that disagrees would cost such a peer its whole window
         except BatchRejected:
             return BatchState.WAITS_FOR_PEER
     take_all(steps_to_send(processor, batch), processor.stores_by_name)
