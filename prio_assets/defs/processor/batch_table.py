@@ -9,6 +9,9 @@ from prio_assets.errors import PacketReason
 from prio_assets.processor.validation import BatchOutcome, BatchState
 from prio_assets.wire.windows import format_minute
 
+REASON_END = ": "
+"""What stands between a rejection's reason and its details."""
+
 FAULTY = (BatchState.REJECTED, BatchState.UNDECRYPTABLE, BatchState.FAILED)
 
 
@@ -27,16 +30,19 @@ class BatchRow:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The row as a person reads it."""
+        """The row as a person reads it: what is short comes first, a rejection's reason without its details."""
+        is_rejected = self.state == BatchState.REJECTED
+        reason, _, details = self.reason.partition(REASON_END) if is_rejected else ("", "", self.reason)
         return {
             "batch": self.batch,
-            "time": self.time,
             "state": self.state,
-            "reason": self.reason,
+            "reason": reason,
             "packets": self.received,
             "accepted": self.accepted,
             "rejected packets": text_of_counts(self.rejected),
+            "time": self.time,
             "seconds": round(self.seconds, 3),
+            "details": details,
         }
 
 
@@ -60,7 +66,7 @@ def row_of_record(record: Mapping[str, Any]) -> BatchRow:
         batch=str(record["batch"]),
         time=str(record["time"]),
         state=str(record["state"]),
-        reason=str(record["reason"]),
+        reason=REASON_END.join(text for text in (str(record["reason"]), str(record["details"])) if text),
         received=int(record["packets"]),
         accepted=int(record["accepted"]),
         rejected=_counts_of_text(str(record["rejected packets"])),

@@ -29,13 +29,14 @@ from prio_assets.processor.validation import BatchState
 
 COLUMNS = {
     "batch": str,
-    "time": str,
     "state": str,
     "reason": str,
     "packets": int,
     "accepted": int,
     "rejected packets": str,
+    "time": str,
     "seconds": float,
+    "details": str,
 }
 
 
@@ -53,13 +54,14 @@ def earlier_rows(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str)
 def metadata(
     found: Survey, rows: Sequence[BatchRow], checks: Sequence[dg.AssetCheckResult], overrides: dict[str, list[str]]
 ) -> dict[str, Any]:
-    """What a person wants to know of the window's batches."""
+    """What a person wants to know of the window's batches; the page shows it in this order."""
     states = Counter(row.state for row in rows)
     rejected = packets_by_reason(rows)
     facts: dict[str, Any] = {
         keys.BATCHES: len(rows),
         keys.BATCHES_ACCEPTED: states[BatchState.SENT],
         keys.BATCHES_REJECTED: states[BatchState.REJECTED],
+        keys.TABLE_OF_BATCHES: table([row.record for row in rows], COLUMNS),
         keys.BATCHES_WAITING: states[BatchState.WAITS_FOR_PEER] + states[BatchState.KEPT_BACK],
         keys.BATCHES_FAILED: states[BatchState.FAILED] + states[BatchState.UNDECRYPTABLE],
         keys.INCOMPLETE_BATCHES: len(found.incomplete),
@@ -69,7 +71,6 @@ def metadata(
         keys.PACKETS_REJECTED_BY_REASON: text_of_counts(rejected) or "none",
         keys.SECONDS: round(sum(row.seconds for row in rows), 3),
         keys.CHECKS: "; ".join(f"{each.check_name}: {each.description}" for each in checks),
-        keys.TABLE_OF_BATCHES: table([row.record for row in rows], COLUMNS),
     }
     if overrides:
         facts[keys.OVERRIDES] = dg.MetadataValue.json(overrides)
