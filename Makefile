@@ -2,9 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-DEMO_INSTANCE := demo/instance
+UI_INSTALLED := .venv/ui-installed
 
-.PHONY: install test lint demo ui
+# Where the demo is, and the port of its UI; without PORT it is 3000, or another one if that is taken.
+DEMO ?= demo
+PORT ?=
+
+.PHONY: install test lint demo ui screenshots
 
 install: $(INSTALLED)
 
@@ -18,11 +22,18 @@ lint: $(INSTALLED)
 	@$(BIN)/lint-imports
 
 demo: $(INSTALLED)
-	@$(BIN)/prio-assets demo
+	@$(BIN)/prio-assets demo --directory "$(DEMO)"
 
 ui: $(INSTALLED)
-	@test -d $(DEMO_INSTANCE) || { echo "There is no $(DEMO_INSTANCE) yet: run 'make demo' first." >&2; exit 1; }
-	@DAGSTER_HOME="$(CURDIR)/$(DEMO_INSTANCE)" $(BIN)/dagster dev --workspace workspace.yaml
+	@test -d "$(DEMO)/instance" || { echo "There is no $(DEMO)/instance yet: run 'make demo' first." >&2; exit 1; }
+	@DAGSTER_HOME="$(abspath $(DEMO))/instance" PRIO_CONFIG="$(abspath $(DEMO))/prio.yaml" \
+	    $(BIN)/dagster dev --workspace workspace.yaml $(if $(PORT),--port $(PORT))
+
+# The pictures of docs/images, taken of the demo's UI.
+screenshots: $(UI_INSTALLED)
+	@test -d "$(DEMO)/instance" || { echo "There is no $(DEMO)/instance yet: run 'make demo' first." >&2; exit 1; }
+	@test -x /usr/bin/chromium || { echo "There is no /usr/bin/chromium: install it (apt install chromium)." >&2; exit 1; }
+	@$(BIN)/python -m tests.live.screenshots "$(DEMO)" docs/images
 
 # Made last, so that an installation that failed or was interrupted is done again.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -39,4 +50,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
 	    --group dev --editable .
+	@touch $@
+
+$(UI_INSTALLED): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group ui
 	@touch $@

@@ -1,0 +1,52 @@
+"""`make ui`, in the background."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MOST_SECONDS = 120
+
+
+@contextmanager
+def serve_ui(checkout: Path, demo: Path) -> Iterator[str]:
+    """The address of the UI on the demo's instance; it ends with the block, with all that it started."""
+    port = free_port()
+    command = ["make", "ui", f"DEMO={demo.resolve()}", f"PORT={port}"]
+    process = subprocess.Popen(
+        command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_until_served(process, address)
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until_served(process: "subprocess.Popen[bytes]", address: str) -> None:
+    """Return when the UI answers; an error if it ends or takes too long."""
+    deadline = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stdout.read().decode()
+        try:
+            with urllib.request.urlopen(f"{address}/server_info", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"nothing answers at {address} after {MOST_SECONDS} seconds")
+
+
+def free_port() -> int:
+    """A port that nobody uses at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
