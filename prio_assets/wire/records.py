@@ -29,6 +29,12 @@ class Parameters:
     number_of_servers: int
     hamming_weight: int | None
 
+    def __str__(self) -> str:
+        """The parameters in messages."""
+        weight = "no hamming weight" if self.hamming_weight is None else f"hamming weight {self.hamming_weight}"
+        servers = f"{self.number_of_servers} servers"
+        return f"{self.bins} bins, epsilon {self.epsilon}, {weight}, prime {self.prime}, {servers}"
+
 
 class WithParameters:
     """A record that states the parameters field by field."""
