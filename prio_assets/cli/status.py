@@ -39,16 +39,14 @@ def rows_of(processor: "KeylessProcessor") -> Iterator[dict[str, Any]]:
     from prio_assets.errors import StateError
     from prio_assets.processor.pending import pending_steps
     from prio_assets.processor.processor import read_state
-    from prio_assets.processor.survey import aggregations, survey
-    from prio_assets.wire.windows import window_of
+    from prio_assets.processor.survey import aggregations, range_to_look_at, survey
 
     settings, now = processor.settings, processor.clock()
     try:
         read_state(processor)
     except StateError as error:
         yield row(settings.name, None, str(error))
-    begin = max(settings.first_window, window_of(now - settings.intake_max_age, settings.period).start)
-    end = window_of(now, settings.period).end
+    begin, end = range_to_look_at(settings, now)
     for aggregation in aggregations(processor):
         # Since when a window has been quiet is not known here, so its patience is taken not to be over.
         for pending in pending_steps(survey(processor, aggregation, begin, end), settings, now, quiet={}):

@@ -163,12 +163,16 @@ AGGREGATIONS = {"kittens-seen": {"bins": 5, "epsilon": 1.0}, "votes.v1": {"bins"
 
 
 def full_deployment(directory: Path, keys: dict[str, Any], **settings: Any) -> Deployment:
-    """Both processors, who know lists, the portal and the simulated ingestor of one instance."""
+    """Both processors, who know lists, the portal and the simulated ingestor of one instance.
+
+    `settings` are of the processors; what the portal must have in common with them is the portal's too.
+    """
+    common = {key: settings[key] for key in ("period", "first_window", "grace") if key in settings}
     content = {
         "processors": {
             role: processor_section(role, keys, aggregations=AGGREGATIONS, late_limit="1d") | settings for role in ROLES
         },
-        "portal": portal_section(keys, labels={"kittens-seen": ["tabby", "black", "white", "red", "grey"]}),
+        "portal": portal_section(keys, labels={"kittens-seen": ["tabby", "black", "white", "red", "grey"]}, **common),
         "ingestor": {
             "pha_ingestion": "pha/ingestion",
             "facilitator_ingestion": "facilitator/ingestion",

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from prio_assets.ingestor.batches import sample_parameters
+from prio_assets.wire.records import SumPart, decode
 from tests.defs.daemon import Daemon
 from tests.defs.deployments import full_deployment, ingest, statistic, true_counts
 
@@ -38,6 +39,26 @@ def test_every_run_has_a_largest_runtime_and_tells_its_want(daemon: Daemon) -> N
     for result in daemon.results:
         assert int(result.dagster_run.tags["dagster/max_runtime"]) > 0
         assert result.dagster_run.tags["prio-assets/want"]
+
+
+def test_no_key_and_no_part_of_a_sum_enters_dagster(daemon: Daemon, keys: dict[str, Any]) -> None:
+    ingest(daemon.deployment, "kittens-seen", at(1))
+    daemon.settle()
+    secrets = [keys[party]["private_pkcs8_b64"] for party in ("pha", "facilitator", "ingestor")]
+    secrets += [key for role in ("pha", "facilitator") for key in keys["packet_decryption"][role]]
+    for role in ("pha", "facilitator"):
+        part = next(daemon.deployment.storage(f"portal/{role}").rglob("*.sum_?"))
+        header = decode(SumPart, part.read_bytes(), part.name)
+        secrets += [str(value) for value in header.sum if value > 1000]
+    events = [entry for result in daemon.results for entry in daemon.instance.all_logs(result.run_id)]
+    told = "".join(map(str, events)) + "".join(str(result.dagster_run) for result in daemon.results)
+    passed_on = b"".join(
+        path.read_bytes() for path in Path(daemon.instance.storage_directory()).rglob("*") if path.is_file()
+    )
+    assert len(secrets) > 5
+    assert events
+    assert passed_on
+    assert not any(secret in told or secret.encode() in passed_on for secret in secrets)
 
 
 def test_the_statistic_has_a_table_by_labels_and_a_plot(daemon: Daemon) -> None:

@@ -1,7 +1,7 @@
 """What a processor's external partitions hold, from the surveys of its storages."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
 
@@ -66,7 +66,7 @@ def by_window(
     yield from sorted(groups.items())
 
 
-def table_of_batches(batches: list[BatchName], sizes: dict[BatchName, int]) -> dg.TableMetadataValue:
+def table_of_batches(batches: list[BatchName], sizes: Mapping[BatchName, int]) -> dg.TableMetadataValue:
     """Which batches, and how large."""
     rows = [{"batch": str(batch.uuid), "time": format_minute(batch.time), "bytes": sizes[batch]} for batch in batches]
     return table(rows, {"batch": str, "time": str, "bytes": int})

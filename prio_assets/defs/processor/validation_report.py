@@ -103,7 +103,8 @@ def check_results(
 
 def faulty_validations(processor: ShareProcessor, found: Survey) -> tuple[dict[str, str], dict[str, str]]:
     """Of the batches with both validations: those whose parameters differ, and those that cannot be used otherwise."""
-    differing, unusable = {}, {}
+    differing: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     for batch in sorted(found.validated & found.peer.keys()):
         try:
             read_ready(processor, batch)
