@@ -35,10 +35,10 @@ class DagsterUI:
         """The graph of all assets, every group unfolded, and nothing beside it."""
         groups = ",".join(f"global@global:{party}" for party in PARTIES)
         self.open(f"/asset-groups?expanded={quote(groups, safe='')}", "aggregates")
-        self.page.get_by_placeholder("Jump to").locator("xpath=following::button[1]").click()
         self.page.get_by_text("Hide navigation").click()
-        self.page.reload()
-        self.page.get_by_text("aggregates").first.wait_for(timeout=MOST_SECONDS * 1000)
+        self.page.get_by_placeholder("Jump to").locator("xpath=following::button[1]").click()
+        size = self.page.viewport_size
+        self.page.mouse.dblclick(size["width"] * 0.8, size["height"] * 0.95)  # on nothing: fits the graph
 
     def text(self) -> str:
         """All text of the page, white space as single spaces."""
@@ -46,7 +46,7 @@ class DagsterUI:
 
     def picture(self, path: Path) -> None:
         """The page as a PNG, once nothing moves."""
-        self.page.wait_for_timeout(2500)
+        self.page.wait_for_timeout(6000)
         self.page.screenshot(path=path, animations="disabled")
 
 

@@ -11,7 +11,7 @@ from tests.live.serving import serve_ui
 def take(address: str, demo: DemoFacts, images: Path) -> None:
     """Write all pictures."""
     first, second = demo.windows
-    with dagster_ui(address, width=1760, height=640) as ui:
+    with dagster_ui(address, width=1500, height=640) as ui:
         ui.open_graph()
         ui.picture(images / "asset-graph.png")
     with dagster_ui(address, width=1500, height=1250) as ui:

@@ -1,5 +1,6 @@
 """`make demo` as a newcomer runs it: it ends well and in time, tells the truth, and leaves nothing running."""
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from tests.live.conftest import CHECKOUT, FinishedDemo
 
 pytestmark = pytest.mark.live
 
-TIMED = re.compile(r"^ *(\d+):(\d\d)  (.*)$", re.MULTILINE)
+TIMED = re.compile(r"^ *(\d+):(\d\d)  (\S.*)$", re.MULTILINE)
 
 
 def processes_of(directory: Path) -> list[str]:
@@ -84,13 +85,36 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: sign
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (a background job of a shell ignores it)
     )
-    deadline = time.monotonic() + 120
-    while len(processes_of(directory)) < 4:  # the daemon and some of its code servers
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(number)
-    assert process.wait(30) != 0
+    try:
+        deadline = time.monotonic() + 120
+        while len(processes_of(directory)) < 4:  # the daemon and some of its code servers
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(number)
+        assert process.wait(30) != 0
+    finally:
+        process.kill()
     assert b"Traceback" not in process.stdout.read()
     assert processes_of(directory) == []
+
+
+def test_own_rows(tmp_path: Path) -> None:
+    """A person's own rows are counted to the last one."""
+    (tmp_path / "rows.csv").write_text("1,0,1\n0,0,1\n1,1,1\n0,0,1\n" * 3)
+    result = subprocess.run(
+        [sys.executable, "-m", "prio_assets.cli.main", "demo", "--data", "rows.csv", "--directory", "my-demo"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    statistics = list((tmp_path / "my-demo/buckets/portal/statistics/demo/own-data").glob("*.json"))
+    published = [json.loads(statistic.read_text()) for statistic in statistics]
+    assert sum(each["clients"] for each in published) == 12
+    assert [sum(counts) for counts in zip(*(each["sum"] for each in published), strict=True)] == [6, 3, 12]
