@@ -236,9 +236,7 @@ def _read_batch(
     return header, SealedBatch(data, packets, _without_parts(signature)), objects
 
 
-def _checked_validation(
-    header: ValidityHeader, sealed: SealedBatch, batch: BatchName, objects: Objects
-) -> Validation:
+def _checked_validation(header: ValidityHeader, sealed: SealedBatch, batch: BatchName, objects: Objects) -> Validation:
     check_path(header, batch, objects.header)
     check_parameters(header.parameters, objects.header)
     try:
