@@ -365,8 +365,10 @@ def _read_yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigurationError(f"{path}: {line}{error.problem}; correct the YAML") from None
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path}: not YAML (a character that is not allowed); correct it") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ConfigurationError(
+            f"{path}: not YAML (a character, number or depth that is not allowed); correct it"
+        ) from None
 
 
 def _describe(error: ErrorDetails) -> str:

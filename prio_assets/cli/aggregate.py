@@ -21,6 +21,7 @@ from prio_assets.cli.options import (
     read_opener,
     read_signing_key,
     read_verification_keys,
+    read_window,
     storage_option,
     unused_identity_option,
     warn_of_permission,
@@ -30,7 +31,6 @@ from prio_assets.cli.parameters import BatchIdType, Secret, UnsignedType
 if TYPE_CHECKING:
     from prio_assets.processor.one_shot_aggregation import Gathered
     from prio_assets.wire.names import BatchName
-    from prio_assets.wire.windows import Window
 
 
 @click.command("aggregate")
@@ -113,7 +113,7 @@ def command(
 
     warn_of_permission(permit_malformed_batch)
     batches = pair_batches(aggregation_id, batch_id, batch_time)
-    window = check_window(aggregation_start, aggregation_end)
+    window = read_window(aggregation_start, aggregation_end)
     opener = read_opener(is_first, ingestor_public_key, ingestor_public_key_identifier, packet_decryption_keys)
     place = AggregationPlace(
         ingestion=open_store(ingestor_input),
@@ -150,15 +150,6 @@ def pair_batches(aggregation: str, ids: tuple[UUID, ...], times: tuple[datetime,
             click.get_current_context(),
         )
     return [BatchName(aggregation, time, uuid) for uuid, time in zip(ids, times, strict=True)]
-
-
-def check_window(start: datetime, end: datetime) -> "Window":
-    """The window, if it is one."""
-    from prio_assets.wire.windows import Window
-
-    if start >= end:
-        raise click.UsageError("--aggregation-end is not after --aggregation-start.", click.get_current_context())
-    return Window(start, end)
 
 
 def warn(gathered: "Gathered") -> None:

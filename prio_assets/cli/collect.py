@@ -13,12 +13,15 @@ from prio_assets.cli.options import (
     aggregation_window_options,
     instance_name_option,
     option,
+    read_verification_keys,
+    read_window,
     storage_option,
     together,
 )
 
 if TYPE_CHECKING:
     from prio_assets.portal.collection import Statistic
+    from prio_assets.wire.keys import VerificationKeys
     from prio_assets.wire.records import SumPart
     from prio_assets.wire.windows import Window
 
@@ -74,18 +77,20 @@ def command(
     lower one is printed, with a warning: a legacy peer counts clients with invalid proofs too.
     """
     from prio_assets.portal.collection import add_sum_parts
-    from prio_assets.wire.windows import Window
 
-    window = Window(aggregation_start, aggregation_end)
+    window = read_window(aggregation_start, aggregation_end)
+    pha_keys = read_verification_keys(pha_public_key, pha_public_key_identifier)
+    facilitator_keys = read_verification_keys(facilitator_public_key, facilitator_public_key_identifier)
+    check_two_parties(pha_keys, facilitator_keys)
 
-    def read(index: int, source: str, identifier: str, public_key: str) -> "SumPart":
-        return read_part(source, (instance_name, aggregation_id, window, index), identifier, public_key)
+    def read(index: int, source: str, keys: "VerificationKeys") -> "SumPart":
+        return read_part(source, (instance_name, aggregation_id, window, index), keys)
 
     statistic = add_sum_parts(
         aggregation_id,
         window,
-        read(PHA_INDEX, pha_input, pha_public_key_identifier, pha_public_key),
-        read(FACILITATOR_INDEX, facilitator_input, facilitator_public_key_identifier, facilitator_public_key),
+        read(PHA_INDEX, pha_input, pha_keys),
+        read(FACILITATOR_INDEX, facilitator_input, facilitator_keys),
         legacy_peer=True,
     )
     for warning in statistic.warnings:
@@ -93,15 +98,22 @@ def command(
     click.echo(renderer(format)(statistic), nl=False)
 
 
-def read_part(source: str, place: "tuple[str, str, Window, int]", identifier: str, public_key: str) -> "SumPart":
+def check_two_parties(pha: "VerificationKeys", facilitator: "VerificationKeys") -> None:
+    """Refuse one key for both parties: with it, a copy of one sum part would pass for the other."""
+    if any(key == other for key in pha.values() for other in facilitator.values()):
+        raise click.UsageError(
+            "--pha-public-key and --facilitator-public-key are one key: give each processor's own.",
+            click.get_current_context(),
+        )
+
+
+def read_part(source: str, place: "tuple[str, str, Window, int]", keys: "VerificationKeys") -> "SumPart":
     """The verified sum part of one processor; `place` is instance, aggregation, window and index."""
     from prio_assets.storage.base import read_bytes
     from prio_assets.storage.urls import open_store
     from prio_assets.wire.batches import read_sum_part
-    from prio_assets.wire.keys import parse_verification_key
 
     store = open_store(source)
-    keys = {identifier: parse_verification_key(public_key)}
     return read_sum_part(lambda name: read_bytes(store, name), *place, keys).header
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,6 @@ from prio_assets.errors import PrioAssetsError
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
 DEBUG_VARIABLE = "PRIO_DEBUG"
-
-KEY_MATERIAL = re.compile(r"[A-Za-z0-9+/]{80,}={0,2}")
-"""Base64 as long as any key: click repeats what it does not understand, and that may be a misplaced private key."""
 
 
 class CommandError(click.ClickException):
@@ -50,13 +46,12 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE) or _is_broken_pipe(error):
             raise
-        raise CommandError(_unexpected_text(error)) from error
+        raise CommandError(_system_text(error) or _unexpected_text(error)) from error
 
 
 def _usage_text(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else PROGRAM
-    message = KEY_MATERIAL.sub("(hidden)", error.format_message()).rstrip(".")
-    return f"{message}; see '{command} --help'"
+    return f"{error.format_message().rstrip('.')}; see '{command} --help'"
 
 
 def _is_broken_pipe(error: Exception) -> bool:
@@ -64,9 +59,21 @@ def _is_broken_pipe(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
+def _system_text(error: Exception) -> str | None:
+    """What the machine does not give us, which is nobody's defect."""
+    match error:
+        case MemoryError():
+            return "there is not enough memory for so much data: take less at once, or a machine with more"
+        case UnicodeEncodeError():
+            return f"a text cannot be written as {error.encoding}: give options as UTF-8, and set a locale of UTF-8"
+        case OSError():
+            place = error.filename or "input or output"
+            return f"cannot access {place}: {error.strerror or error}; set {DEBUG_VARIABLE}=1 to see where"
+    return None
+
+
 def _unexpected_text(error: Exception) -> str:
-    """The kind and place of an error. Its own text may hold anything, a key included, but for those of the system."""
-    text = f" ({error})" if isinstance(error, OSError) else ""
+    """The kind and place of an error; its own text may hold anything, a key included."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"unexpected {type(error).__name__}{text}{place}: this is a defect; set {DEBUG_VARIABLE}=1 to see more"
+    return f"unexpected {type(error).__name__}{place}: this is a defect; set {DEBUG_VARIABLE}=1 to see more"

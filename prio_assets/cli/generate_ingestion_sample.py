@@ -11,6 +11,7 @@ from prio_assets.cli.logs import logger
 from prio_assets.cli.options import (
     aggregation_id_option,
     batch_signing_key_options,
+    check_apart,
     date_option,
     open_output,
     option,
@@ -116,6 +117,9 @@ def command(
     from prio_assets.ingestor.client import PublicPoints, upload
     from prio_assets.wire.keys import parse_packet_public_key
 
+    check_apart(
+        peer_output, facilitator_output, "--peer-output is --facilitator-output: give each processor a directory."
+    )
     signing_key = read_signing_key(
         batch_signing_private_key, batch_signing_private_key_identifier, batch_signing_private_key_default_identifier
     )

@@ -8,7 +8,7 @@ import click
 from prio_assets.cli.failures import CommandError
 from prio_assets.cli.logs import logger
 from prio_assets.cli.options import option
-from prio_assets.errors import PrioAssetsError
+from prio_assets.errors import MalformedError, PrioAssetsError
 
 if TYPE_CHECKING:
     from prio_assets.wire.keys import VerificationKeys
@@ -53,6 +53,8 @@ def inspect_file(path: Path, keys: "VerificationKeys") -> bool:
     from prio_assets.cli.file_checks import check_file
 
     try:
+        if not path.is_file():
+            raise MalformedError(f"{path}: not a regular file; save the object to one")
         with path.open("rb") as source:
             lines = describe(source, str(path))
             click.echo(f"{path}: {next(lines)}")

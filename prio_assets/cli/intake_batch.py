@@ -10,6 +10,7 @@ from prio_assets.cli.options import (
     aggregation_id_option,
     batch_signing_key_options,
     boolean_option,
+    check_apart,
     date_option,
     ingestor_options,
     instance_name_option,
@@ -84,6 +85,8 @@ def command(
     from prio_assets.wire.names import BatchName
 
     warn_of_permission(permit_malformed_batch)
+    if own_output:
+        check_apart(own_output, peer_output, "--own-output is --peer-output: what we keep the peer must not read.")
     place = IntakePlace(
         ingestion=open_store(ingestor_input),
         opener=read_opener(is_first, ingestor_public_key, ingestor_public_key_identifier, packet_decryption_keys),

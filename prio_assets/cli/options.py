@@ -1,13 +1,23 @@
 """Options that several commands share, with the reference's names and environment variables."""
 
+import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from prio_assets.cli.logs import logger
-from prio_assets.cli.parameters import AggregationType, EmptyType, MinuteType, Secret, SecretType
+from prio_assets.cli.parameters import (
+    AggregationType,
+    BooleanType,
+    EmptyType,
+    InstanceType,
+    MinuteType,
+    Secret,
+    SecretType,
+)
 
 if TYPE_CHECKING:
     from prio_assets.configuration import ProcessorConfiguration
@@ -15,6 +25,7 @@ if TYPE_CHECKING:
     from prio_assets.processor.processor import KeylessProcessor
     from prio_assets.storage.base import Store
     from prio_assets.wire.keys import SigningKey, VerificationKeys
+    from prio_assets.wire.windows import Window
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -38,7 +49,7 @@ def together(*options: Decorator) -> Decorator:
 
 def boolean_option(name: str, **attributes: Any) -> Decorator:
     """An option that takes `true` or `false`."""
-    return option(name, type=click.BOOL, metavar="BOOL", **attributes)
+    return option(name, type=BooleanType(), metavar="BOOL", **attributes)
 
 
 def date_option(name: str, **attributes: Any) -> Decorator:
@@ -60,6 +71,7 @@ instance_name_option = option(
     "instance-name",
     environment=True,
     required=True,
+    type=InstanceType(),
     metavar="NAME",
     help="Name of the pair of processors, {locality}-{ingestor}.",
 )
@@ -72,6 +84,16 @@ aggregation_window_options = together(
     date_option("aggregation-start", required=True, help="Beginning of the window, UTC."),
     date_option("aggregation-end", required=True, help="End of the window, UTC; it does not belong to it."),
 )
+
+
+def read_window(start: datetime, end: datetime) -> "Window":
+    """The window that `aggregation_window_options` describe, if it is one."""
+    from prio_assets.wire.windows import Window
+
+    if start >= end:
+        raise click.UsageError("--aggregation-end is not after --aggregation-start.", click.get_current_context())
+    return Window(start, end)
+
 
 batch_signing_key_options = together(
     option(
@@ -229,6 +251,12 @@ def open_output(url: str) -> "Store":
     if isinstance(store, LocalStore):
         make_directory(store.root)
     return store
+
+
+def check_apart(first: str, second: str, message: str) -> None:
+    """Refuse one directory for two storages that must be two, however its path is written."""
+    if os.path.realpath(first) == os.path.realpath(second):
+        raise click.UsageError(message, click.get_current_context())
 
 
 def make_directory(path: Path) -> None:

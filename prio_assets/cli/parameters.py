@@ -35,6 +35,19 @@ class SecretType(click.ParamType):
         return value if isinstance(value, Secret) else Secret(value)
 
 
+class BooleanType(click.ParamType):
+    """`true` or `false`. An empty text, which click takes for false, is more likely a variable that was not set."""
+
+    name = "boolean"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value.lower() not in ("true", "false"):
+            self.fail(f"{value!r} is not a valid boolean: give true or false", param, ctx)
+        return bool(value.lower() == "true")
+
+
 class UnsignedType(click.ParamType):
     """An integer of so many bits without sign, from a minimum."""
 
@@ -91,6 +104,19 @@ class AggregationType(click.ParamType):
 
         if not is_aggregation(value):
             self.fail(f"{value!r} cannot name an aggregation: give one path component that is not reserved", param, ctx)
+        return str(value)
+
+
+class InstanceType(click.ParamType):
+    """An instance's name: one component of an object's name."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from prio_assets.wire.names import is_instance
+
+        if not is_instance(value):
+            self.fail(f"{value!r} cannot name an instance: give one path component that is not reserved", param, ctx)
         return str(value)
 
 

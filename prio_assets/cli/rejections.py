@@ -56,7 +56,8 @@ def list_rejections(configuration: str, processor: str | None, aggregation_id: s
         for batch, record in outstanding_rejections(each.own, aggregation_id):
             click.echo(f"{each.settings.name} {batch.base}")
             click.echo(f"  {record.reason}: {one_line(record.details)}")
-            click.echo(f"  by {one_line(record.by)}, {from_ms(record.at):%Y-%m-%d %H:%M} UTC")
+            if record.by:  # nobody is known of a record that is damaged
+                click.echo(f"  by {one_line(record.by)}, {from_ms(record.at):%Y-%m-%d %H:%M} UTC")
 
 
 @command.command("add")

@@ -1,6 +1,7 @@
 """A person's own data: a file with a row for each client and a column for each bin, all cells 0 or 1."""
 
 import csv
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,18 @@ from prio_assets.errors import ConfigurationError, MalformedError
 Rows = NDArray[np.uint8]
 
 BITS = frozenset("01")
+NPY_BEGINNING = b"\x93NUMPY"
+NPY_ERRORS = (
+    ValueError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+"""What numpy raises for a file that it cannot read: its header is evaluated as Python, and sizes what is allocated."""
 
 
 def read_rows(path: Path) -> Rows:
@@ -23,6 +36,8 @@ def read_rows(path: Path) -> Rows:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ConfigurationError(f"{path} is neither .csv nor .npy: save the rows in one of these formats")
+    if path.exists() and not path.is_file():
+        raise MalformedError(f"{path} is not a regular file: save the rows to one")
     try:
         rows = reader(path)
     except OSError as error:
@@ -63,11 +78,16 @@ def _refuse_cell(path: Path, row: int, cells: list[str]) -> None:
 
 
 def _read_npy(path: Path) -> Rows:
+    with path.open("rb") as file:
+        beginning = file.read(len(NPY_BEGINNING))  # np.load takes other formats, too
+    fault = MalformedError(f"{path} is not a .npy file of numbers, or is cut off: write the rows with numpy.save")
+    if beginning != NPY_BEGINNING:
+        raise fault
     try:
         table = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise MalformedError(f"{path} is not a .npy file of numbers: {error}") from error
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "biuf":
+    except NPY_ERRORS as error:
+        raise fault from error
+    if table.ndim != 2 or table.dtype.kind not in "biuf":
         raise MalformedError(f"{path} is not a table of numbers: give a two-dimensional array, a row for each client")
     wrong = np.argwhere((table != 0) & (table != 1))
     if len(wrong):

@@ -60,7 +60,7 @@ class LocalStore:
             raise _failure(path, error) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise StorageError(f"{path} is not a regular file")
+            raise ObjectMissingError(f"{path} is not a regular file")  # so it is no object, and is not listed either
         return io.BufferedReader(_ObjectFile(descriptor, "rb", path))
 
     @contextmanager
@@ -100,7 +100,9 @@ class LocalStore:
             _synchronise_folder(path.parent)
 
     def _check_root(self) -> None:
-        if not self.root.is_dir():
+        with _failures(self.root):
+            is_there = self.root.is_dir()
+        if not is_there:
             raise StorageError(f"the storage {self.root} is not there: create the directory or correct the setting")
 
     def _path(self, name: str) -> Path:

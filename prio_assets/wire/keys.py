@@ -59,7 +59,12 @@ class SigningKey:
 
 
 def parse_signing_key(identifier: str, text: str) -> SigningKey:
-    """A batch signing key from base64 of PKCS#8 DER that holds the public key too; InvalidKeyError otherwise."""
+    """A batch signing key from base64 of PKCS#8 DER that holds the public key too; InvalidKeyError otherwise.
+
+    The identifier, which every batch names, must not be a private key itself.
+    """
+    if _is_private_key(identifier):
+        raise InvalidKeyError("the identifier of the batch signing key is a private key: give the key's name")
     return SigningKey(identifier, _load_private(_decode(text, "batch signing key"), "batch signing key"))
 
 
@@ -131,6 +136,15 @@ def _decode(text: str, what: str) -> bytes:
         return b64decode("".join(text.split()), validate=True)
     except ValueError:
         raise InvalidKeyError(f"the {what} is not base64") from None
+
+
+def _is_private_key(text: str) -> bool:
+    """Whether the text is a private key in a form that is taken here, or a PEM of one."""
+    for parse in (lambda: _load_private(_decode(text, ""), ""), lambda: parse_packet_decryption_key(text)):
+        with suppress(InvalidKeyError):
+            parse()
+            return True
+    return "PRIVATE KEY-----" in text
 
 
 def _load_private(der: bytes, what: str) -> EllipticCurvePrivateKey:

@@ -148,8 +148,33 @@ def test_an_unknown_key_is_refused() -> None:
 
 
 def test_the_other_partys_key_is_refused() -> None:
-    key = load(CASE, "keys.json")["facilitator"]["public_x962_b64"]
-    assert "signature_invalid" in error(run(*arguments(CASE, CASE / "portal", pha_public_key=key)), 1)
+    keys = load(CASE, "keys.json")
+    swapped = {
+        "pha_public_key": keys["facilitator"]["public_x962_b64"],
+        "facilitator_public_key": keys["pha"]["public_x962_b64"],
+    }
+    assert "signature_invalid" in error(run(*arguments(CASE, CASE / "portal", **swapped)), 1)
+
+
+def test_one_key_for_both_parties_is_refused(portal: Path) -> None:
+    """With it a copy of the PHA's part, renamed, would be added to itself."""
+    for copy, original in zip(names(CASE, 1), names(CASE, 0), strict=True):
+        (portal / "facilitator" / copy).write_bytes((portal / "pha" / original).read_bytes())
+    keys = load(CASE, "keys.json")["pha"]
+    result = run(
+        *arguments(
+            CASE,
+            portal,
+            facilitator_public_key=keys["public_x962_b64"],
+            facilitator_public_key_identifier=keys["id"],
+        )
+    )
+    assert "--pha-public-key and --facilitator-public-key are one key" in error(result, 2)
+
+
+def test_a_window_that_ends_before_it_begins_is_wrong_usage() -> None:
+    result = run(*arguments(CASE, CASE / "portal", aggregation_end="2000/01/01/00/00"))
+    assert "--aggregation-end is not after --aggregation-start" in error(result, 2)
 
 
 def test_a_storage_that_is_missing_is_named(tmp_path: Path) -> None:

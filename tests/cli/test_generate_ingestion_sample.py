@@ -216,6 +216,12 @@ def test_a_fault_of_own_rows_is_named_by_file_row_and_column(tmp_path: Path) -> 
     )
 
 
+def test_the_two_processors_need_two_directories(tmp_path: Path) -> None:
+    result = run(*arguments(tmp_path, **SIZES, facilitator_output=tmp_path / "x" / ".." / "pha"))
+    assert "--peer-output is --facilitator-output" in error(result, 2)
+    assert not list(tmp_path.rglob("*.sig"))
+
+
 def test_a_batch_is_not_replaced_by_another(tmp_path: Path) -> None:
     run(*arguments(tmp_path, **SIZES))
     assert "exists with other bytes than ours" in error(run(*arguments(tmp_path, **SIZES)), 1)

@@ -1,6 +1,7 @@
 """The command prints every kind of object, says whether it holds, and shows neither shares nor payloads."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,11 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, pattern: str) -> None:
 def test_a_record_that_nothing_has_is_refused(tmp_path: Path) -> None:
     data = encode(OWN_RECORDS["sent"][0]).replace(b'"name":"Sent"', b'"name":"Snet"')
     assert "holds records named 'Snet'" in run("inspect", write(tmp_path, "file", data)).stderr
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: not a regular file; save the object to one" in run("inspect", tmp_path / "pipe").stderr
 
 
 def test_keys_and_identifiers_come_in_pairs() -> None:

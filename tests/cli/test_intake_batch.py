@@ -192,6 +192,8 @@ def test_an_empty_variable_counts_as_unset(name: str, tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"is_first": "perhaps"}, "'perhaps' is not a valid boolean"),
+        ({"is_first": ""}, "'' is not a valid boolean: give true or false"),
+        ({"instance_name": "../other"}, "'../other' cannot name an instance"),
         ({"batch_id": "no-uuid"}, "no-uuid"),
         ({"date": "2023-05-31"}, "2023-05-31"),
         ({"aggregation_id": "a/b"}, "a/b"),
@@ -204,6 +206,20 @@ def test_wrong_usage_is_status_2(changes: dict[str, Any], said: str, tmp_path: P
     result = intake(PLAIN, PLAIN.batches[0], tmp_path, **changes)
     assert said in error(result, 2)
     assert result.stderr.count("\n") == 1
+
+
+def test_what_is_kept_does_not_go_to_the_peer(tmp_path: Path) -> None:
+    result = intake(PLAIN, PLAIN.batches[0], tmp_path, own_output=tmp_path / "x" / "..")
+    assert "--own-output is --peer-output" in error(result, 2)
+    assert files(tmp_path) == {}
+
+
+def test_a_key_is_not_taken_for_an_identifier_which_the_peer_would_read(tmp_path: Path) -> None:
+    key = PLAIN.keys["pha"]["private_pkcs8_b64"]
+    result = intake(PLAIN, PLAIN.batches[0], tmp_path / "peer", batch_signing_private_key_identifier=key)
+    assert "the identifier of the batch signing key is a private key" in error(result, 1)
+    assert_no_private_keys(PLAIN, result.output)
+    assert files(tmp_path) == {}
 
 
 def test_the_default_identifier_serves_where_no_other_is_given(tmp_path: Path) -> None:

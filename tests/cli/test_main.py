@@ -28,6 +28,7 @@ finally:
 """
 
 FAKE_KEY = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg" * 3
+FAKE_PEM = "\n".join(("-----BEGIN PRIVATE KEY-----", FAKE_KEY[:64], FAKE_KEY[64:], "-----END PRIVATE KEY-----"))
 
 
 def subprocess_output(*arguments: str) -> str:
@@ -101,7 +102,11 @@ def test_our_errors_are_one_line_and_status_1(failing: Callable[[BaseException],
 
 @pytest.mark.parametrize(
     ("exception", "said", "unsaid"),
-    [(ValueError(f"odd {FAKE_KEY}"), "ValueError", FAKE_KEY), (OSError(28, "No space left"), "No space left", "Trace")],
+    [
+        (ValueError(f"odd {FAKE_KEY}"), "this is a defect", FAKE_KEY),
+        (OSError(28, "No space left"), "cannot access input or output: No space left", "defect"),
+        (OSError(5, "Input/output error", "rows.npy"), "cannot access rows.npy: Input/output error", "defect"),
+    ],
 )
 def test_unexpected_errors_are_one_line_without_a_secret(
     failing: Callable[[BaseException], None], exception: Exception, said: str, unsaid: str
@@ -112,6 +117,22 @@ def test_unexpected_errors_are_one_line_without_a_secret(
     assert said in message
     assert "PRIO_DEBUG=1" in message
     assert unsaid not in result.output
+
+
+@pytest.mark.parametrize(
+    ("exception", "said"),
+    [
+        (MemoryError(), "there is not enough memory"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), "cannot be written as utf-8"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_defect(
+    failing: Callable[[BaseException], None], exception: Exception, said: str
+) -> None:
+    failing(exception)
+    message = error(run("fail"), 1)
+    assert said in message
+    assert "defect" not in message
 
 
 def test_unexpected_errors_are_shown_in_full_for_debugging(failing: Callable[[BaseException], None]) -> None:
@@ -153,9 +174,36 @@ def test_an_empty_environment_variable_counts_as_unset(failing: Callable[[BaseEx
         ["generate-ingestion-sample", FAKE_KEY],
         ["generate-ingestion-sample", "--dimension", FAKE_KEY],
         ["generate-ingestion-sample", f"--batch-signing-private-kye={FAKE_KEY}"],
+        [FAKE_PEM],
+        ["collect", FAKE_PEM],
+        ["generate-ingestion-sample", "--batch-id", FAKE_KEY],
+        ["generate-ingestion-sample", "--date", FAKE_PEM],
     ],
 )
 def test_a_misplaced_key_is_not_repeated(arguments: list[str]) -> None:
     result = run(*arguments)
     error(result, 2)
     assert FAKE_KEY[:40] not in result.output
+
+
+@pytest.mark.parametrize("key", [FAKE_KEY, FAKE_PEM, "BP4DETIcThsBu64YU0GE" * 7])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_message_shows_what_looks_like_a_private_key(
+    failing: Callable[[BaseException], None], key: str, form: str
+) -> None:
+    failing(StorageError(f"the storage /buckets/{key} is not there: create it"))
+    result = run("--force-json-log-output", str(form == "json").lower(), "fail")
+    assert "the storage /buckets/(hidden) is not there: create it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BP4DETIcThsBu64YU0GE" * 4 + "BP4DETI=",
+        "/buckets/BOSTON/" + "a/" * 20 + "2026/01/31/10/20/5b9cbfa6-88d6-4237-a3c4-331e26171ef6.batch",
+    ],
+    ids=["a public point", "a path"],
+)
+def test_what_is_no_private_key_is_shown(failing: Callable[[BaseException], None], text: str) -> None:
+    failing(StorageError(text))
+    assert text in run("fail").stderr

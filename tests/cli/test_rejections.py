@@ -57,6 +57,16 @@ def test_a_rejection_of_intake_is_listed_with_its_reason(deployed: Deployed) -> 
     assert "  by pha, 2023-06-01 02:00 UTC\n" in listed
 
 
+def test_of_a_damaged_record_no_author_is_made_up(deployed: Deployed) -> None:
+    batch = deployed.batches[0]
+    rejections(deployed, "add", batch, "--details", "asked to")
+    (record,) = (deployed.folder / "pha/own/prio-assets/rejections").rglob(f"{batch.uuid}.*")
+    record.write_bytes(b"damaged")
+    output = deployed.run("rejections", "list").stdout
+    assert "own_record_damaged" in output
+    assert "1970" not in output
+
+
 def test_undecryptable_packets_are_accepted_as_lost(deployed: Deployed) -> None:
     """Such a batch was not rejected: it is pending until the key is there or this is said."""
     batch = deployed.batches[0]

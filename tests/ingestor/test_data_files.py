@@ -1,5 +1,6 @@
 """A person's own rows are read, and what is wrong with them is named by file, row and column."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,36 @@ def test_a_npy_file_that_would_run_code_or_is_none_is_refused(tmp_path: Path) ->
     np.save(tmp_path / "objects.npy", np.array([[object()]], dtype=object), allow_pickle=True)
     (tmp_path / "text.npy").write_text("1,0\n")
     (tmp_path / "empty.npy").touch()
-    for name in ("objects.npy", "text.npy", "empty.npy"):
+    with (tmp_path / "several.npy").open("wb") as file:
+        np.savez(file, np.eye(2))
+    for name in ("objects.npy", "text.npy", "empty.npy", "several.npy"):
         with pytest.raises(MalformedError, match=f"{name} is not a .npy file of numbers"):
             read_rows(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 10), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (10000000000000000000000, 10), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (True, 2), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }",
+        "{'descr': '|u1', 'fort",
+        "-" * 9000 + "1",
+    ],
+    ids=["beyond memory", "beyond integers", "no number", "cut off", "no dictionary", "too deep"],
+)
+def test_a_npy_file_with_a_wrong_header_is_refused(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "rows.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + b"\x01\x00")
+    with pytest.raises(MalformedError, match=r"rows\.npy is not a \.npy file of numbers, or is cut off"):
+        read_rows(path)
+
+
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    with pytest.raises(MalformedError, match="not a regular file"):
+        read_rows(tmp_path / "rows.csv")
 
 
 def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:

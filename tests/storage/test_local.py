@@ -87,9 +87,14 @@ def test_a_missing_root_fails_every_operation(tmp_path: Path) -> None:
     assert not store.root.exists()
 
 
+def test_a_root_whose_name_is_too_long_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="File name too long"):
+        list(LocalStore(tmp_path / ("a" * 5000)).list(""))
+
+
 def test_a_directory_in_place_of_an_object(store: LocalStore) -> None:
     (store.root / "a/b").mkdir(parents=True)
-    with pytest.raises(StorageError, match="a/b is not a regular file"):
+    with pytest.raises(ObjectMissingError, match="a/b is not a regular file"):
         store.open_read("a/b")
     with pytest.raises(StorageError, match="a/b"):
         store.delete("a/b")

@@ -193,6 +193,19 @@ def test_other_forms_are_no_signing_key(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "identifier",
+    [
+        generate_signing_key_text(),
+        generate_packet_key_text(),
+        PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode(),
+    ],
+    ids=["signing key", "packet key", "PEM"],
+)
+def test_a_private_key_is_no_identifier(identifier: str) -> None:
+    refuse(lambda text: parse_signing_key(text, generate_signing_key_text()), identifier)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *ANYWHERE,
