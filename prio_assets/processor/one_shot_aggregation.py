@@ -188,7 +188,7 @@ def _kept_validation(
     validation = own.validation(batch)
     if validation is None:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"{names.own_validation(batch)} is missing: take the batch in")
-    recorded = own.recorded_digest(batch, place.own_keys)
+    recorded = own.recorded_digest(batch, validation, place.own_keys)
     if recorded not in (None, source.header.packet_file_digest):
         raise BatchRejected(
             BatchReason.DIGEST_DIFFERS, f"{source.packets_name} is not the file that intake read; it was replaced"

@@ -103,7 +103,7 @@ def _send(place: IntakePlace, batch: BatchName, sealed: SealedBatch) -> None:
 
 
 def _receipt(place: IntakePlace, own: OwnStore, batch: BatchName, stored: Validation, now: datetime) -> Receipt:
-    recorded = own.recorded_digest(batch, {place.signing_key.identifier: place.signing_key.public})
+    recorded = own.recorded_digest(batch, stored, {place.signing_key.identifier: place.signing_key.public})
     if recorded is None:
         source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
         recorded = source.header.packet_file_digest

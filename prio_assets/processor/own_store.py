@@ -56,14 +56,14 @@ class OwnStore:
             return None
         return totals if totals is not None and _are_possible(totals) else None
 
-    def recorded_digest(self, batch: BatchName, keys: VerificationKeys) -> bytes | None:
+    def recorded_digest(self, batch: BatchName, stored: Validation, keys: VerificationKeys) -> bytes | None:
         """The digest of the packet file that the stored validation was computed from; None where nothing kept says it.
 
         A record of another validation does not: a run may have ended between the two writes of intake.
         """
-        own = self.validation(batch)
+        validity_digest = digest(stored.sealed.packets)
         for record in (self.totals(batch, keys), self.receipt(batch)):
-            if own is not None and record is not None and record.validity_digest == digest(own.sealed.packets):
+            if record is not None and record.validity_digest == validity_digest:
                 return record.packet_file_digest
         return None
 

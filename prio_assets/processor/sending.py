@@ -5,6 +5,7 @@ from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.readiness import read_own_validation
 from prio_assets.processor.steps import OWN_VALIDATIONS, PEER_BUCKET, Copy, Create, Step
 from prio_assets.wire import names
+from prio_assets.wire.batches import Validation
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Receipt, encode
@@ -14,13 +15,13 @@ from prio_assets.wire.windows import to_ms
 def steps_to_send(processor: ShareProcessor, batch: BatchName) -> list[Step]:
     """Copy the stored validation to the peer's bucket, the signature last, and record the receipt after it."""
     own = read_own_validation(processor, batch)
-    receipt = Receipt(recorded_digest(processor, batch), digest(own.sealed.packets), to_ms(processor.clock()))
+    receipt = Receipt(recorded_digest(processor, batch, own), digest(own.sealed.packets), to_ms(processor.clock()))
     return [*_copies(processor, batch), Create(OWN_VALIDATIONS, names.receipt(batch), encode(receipt))]
 
 
-def recorded_digest(processor: ShareProcessor, batch: BatchName) -> bytes:
+def recorded_digest(processor: ShareProcessor, batch: BatchName, own: Validation) -> bytes:
     """The digest of the packet file that intake read, from what intake kept, else from the ingestion header."""
-    recorded = processor.own.recorded_digest(batch, processor.own_keys)
+    recorded = processor.own.recorded_digest(batch, own, processor.own_keys)
     if recorded is not None:
         return recorded
     source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, expected=None)

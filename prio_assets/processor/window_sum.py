@@ -196,7 +196,7 @@ def _contribution(processor: ShareProcessor, batch: BatchName, listed: ListedBat
         source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, own.header.parameters)
         check_headers_agree(own.header, peer.header, source)
         _check_digests(processor, batch, listed, (own, peer))
-        _check_taken_in(processor, source)
+        _check_taken_in(processor, source, own)
         total = bound_total(processor.own.totals(batch, processor.own_keys), source, own)
         return contribute(source, own.packets, peer.packets, total, uuid_columns(listed.repeated))
     except BatchRejected as rejected:
@@ -213,9 +213,9 @@ def _check_digests(
         raise OperationalError(f"a validation of {batch.base} is not the one that was decided on; it was replaced")
 
 
-def _check_taken_in(processor: ShareProcessor, source: IngestionBatch) -> None:
+def _check_taken_in(processor: ShareProcessor, source: IngestionBatch, own: Validation) -> None:
     """The packet file is the one that our validation was computed from."""
-    if source.header.packet_file_digest != processor.own.recorded_digest(source.batch, processor.own_keys):
+    if source.header.packet_file_digest != processor.own.recorded_digest(source.batch, own, processor.own_keys):
         raise OperationalError(f"{source.packets_name} is not known to be the file that intake read; it was replaced")
 
 

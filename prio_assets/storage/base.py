@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
-from prio_assets.errors import BatchReason, BatchRejected, ObjectConflictError, StorageError
+from prio_assets.errors import BatchReason, BatchRejected, ObjectConflictError, ObjectMissingError, StorageError
 
 SMALL_OBJECT_BYTES = 1 << 20
 """The most that a header or a signature object of three may hold: nothing honest comes near it."""
@@ -77,6 +77,9 @@ def copy_bytes(store: Store, name: str, data: bytes) -> None:
 
 
 def exists(store: Store, name: str) -> bool:
-    """Whether there is an object of exactly this name."""
-    first = next(store.list(name, name), None)
-    return first is not None and first[0] == name
+    """Whether there is an object of exactly this name: opened, since a listing costs more the more lies beside it."""
+    try:
+        store.open_read(name).close()
+    except ObjectMissingError:
+        return False
+    return True

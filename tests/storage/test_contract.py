@@ -96,6 +96,14 @@ def test_missing_object(store: Store, name: str) -> None:
     assert not exists(store, name)
 
 
+def test_what_exists_is_found_without_a_listing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing costs more the more lies beside the name, which made a window's cost quadratic."""
+    store.create("a/name", b"")
+    monkeypatch.setattr(type(store), "list", None)
+    assert exists(store, "a/name")
+    assert not exists(store, "a/other")
+
+
 def test_exists_asks_for_the_whole_name(store: Store) -> None:
     store.create("a/name.longer", b"")
     assert not exists(store, "a/name")

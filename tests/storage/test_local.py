@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prio_assets.errors import StorageError
+from prio_assets.errors import ObjectMissingError, StorageError
 from prio_assets.storage import local
 from prio_assets.storage.base import read_bytes
 from prio_assets.storage.local import LocalStore
