@@ -85,16 +85,17 @@ def encode_long(value: int) -> bytes:
 
 
 def read_records(
-    record_name: str, source: BinaryIO, name: str, maximum_records: int | None = None
+    record_name: str, source: BinaryIO, name: str, maximum_records: int | None = None, *, any_text: bool = False
 ) -> Iterator[dict[str, Any]]:
     """The records of the container in `source`, resolved to our schema of `record_name`, UUIDs as texts.
 
     Reads block by block, and a block of codec null piece by piece, so that no more than a piece and a record are held.
     `source.read(n)` must give n bytes unless the source ends. Raises MalformedError, naming the object `name`, for
-    anything that is not such a container up to the source's end, or holds more than `maximum_records`.
+    anything that is not such a container up to the source's end, or holds more than `maximum_records`. With `any_text`
+    a text that is not UTF-8 has replacement characters instead, so that it costs its record and not the object.
     """
     try:
-        yield from _read_records(record_name, source, maximum_records)
+        yield from _read_records(record_name, source, maximum_records, any_text)
     except MalformedError as error:
         raise MalformedError(f"{name}: {error}") from None
 
@@ -111,11 +112,13 @@ def stated_record(source: BinaryIO, name: str) -> str:
     return stated.rpartition(".")[2]
 
 
-def _read_records(record_name: str, source: BinaryIO, maximum_records: int | None) -> Iterator[dict[str, Any]]:
+def _read_records(
+    record_name: str, source: BinaryIO, maximum_records: int | None, any_text: bool
+) -> Iterator[dict[str, Any]]:
     metadata = _read_header(source)
     sync = _take(source, SYNC_BYTES)
     codec = metadata.get("avro.codec", b"null")
-    read_datum = _datum_reader(metadata, record_name)
+    read_datum = _datum_reader(metadata, record_name, any_text)
     total = 0
     while (count := _read_long_or_end(source)) is not None:
         total += count
@@ -126,13 +129,17 @@ def _read_records(record_name: str, source: BinaryIO, maximum_records: int | Non
             raise MalformedError("a block does not end with the sync marker")
 
 
-def _datum_reader(metadata: dict[str, bytes], record_name: str) -> Callable[[io.BytesIO], dict[str, Any]]:
+def _datum_reader(
+    metadata: dict[str, bytes], record_name: str, any_text: bool
+) -> Callable[[io.BytesIO], dict[str, Any]]:
     if "avro.schema" not in metadata:
         raise MalformedError("has no schema")
     theirs, ours = writer_schema(metadata["avro.schema"], record_name)
 
     def read_datum(buffer: io.BytesIO) -> dict[str, Any]:
-        return schemaless_reader(buffer, theirs, ours)  # type: ignore[return-value]
+        return schemaless_reader(  # type: ignore[return-value]
+            buffer, theirs, ours, handle_unicode_errors="replace" if any_text else "strict"
+        )
 
     return read_datum
 

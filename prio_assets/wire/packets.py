@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from prio_assets.errors import BatchReason, BatchRejected, MalformedError, Packe
 from prio_assets.prio.engine import Chunk
 from prio_assets.prio.field import Elements, reduce
 from prio_assets.wire.containers import BLOCK_BYTES, Block, blocks_of, container, encode_datum, read_records
-from prio_assets.wire.uuids import HYPHENATED_LENGTH, UUID_BYTES, parse_uuid_texts, uuid_characters
+from prio_assets.wire.uuids import HYPHENATED_LENGTH, LONGEST_TEXT, UUID_BYTES, parse_uuid_texts, uuid_characters
 
 CHUNK_BYTES: Final = 8 * 2**20
 MAXIMUM_VALUE: Final = 2**32 - 1
@@ -31,6 +31,8 @@ Production's greatest batches have 200,000."""
 
 _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
+_KEY_ID_CHARACTERS: Final = 100
+"""So much of a packet's key identifier is kept: it serves messages only, and may be of any length."""
 _VARINT_BYTES: Final = 5
 """Enough for the zigzag form of an unsigned 32-bit value."""
 
@@ -79,7 +81,7 @@ def read_chunks(
     malformed = None
     try:
         if source.peek(1):
-            records = read_records("PrioDataSharePacket", source, name, MAXIMUM_PACKETS)
+            records = read_records("PrioDataSharePacket", source, name, MAXIMUM_PACKETS, any_text=True)
             yield from _chunks(records, packets_per_chunk, chunk_bytes)
     except MalformedError as error:
         malformed = str(error)
@@ -156,44 +158,66 @@ def _read_columns(
 
     Made slice by slice, because records as Python objects take ten times the memory.
     """
-    records = read_records(record_name, io.BytesIO(data), name, MAXIMUM_PACKETS) if data else iter(())
+    source = io.BytesIO(data)
+    records = read_records(record_name, source, name, MAXIMUM_PACKETS, any_text=True) if data else iter(())
+    rows = ((_bounded(record["uuid"]), [record[field] for field in number_fields]) for record in records)
     uuids = [np.zeros((0, UUID_BYTES), dtype=np.uint8)]
     numbers = [np.zeros((0, len(number_fields)), dtype=np.int64)]
-    while gathered := list(islice(records, _SLICE)):
-        parsed, well_formed = parse_uuid_texts([record["uuid"] for record in gathered])
-        rows = np.array([[record[field] for field in number_fields] for record in gathered], dtype=np.int64)
+    while gathered := list(islice(rows, _SLICE)):
+        parsed, well_formed = parse_uuid_texts([text for text, _ in gathered])
         uuids.append(parsed[well_formed])
-        numbers.append(rows[well_formed])
+        numbers.append(np.array([values for _, values in gathered], dtype=np.int64)[well_formed])
     return np.concatenate(uuids), np.concatenate(numbers)
 
 
 def _chunks(records: Iterator[dict[str, Any]], packets_per_chunk: int, chunk_bytes: int) -> Iterator[Chunk]:
-    gathered: list[dict[str, Any]] = []
+    gathered: list[_Packet] = []
     size = 0
     for record in records:
-        length = len(record["encrypted_payload"])
+        packet = _packet(record)
+        length = len(packet.payload)
         if gathered and (len(gathered) == packets_per_chunk or size + length > chunk_bytes):
             yield _chunk(gathered)
             gathered, size = [], 0
-        gathered.append(record)
+        gathered.append(packet)
         size += length
     if gathered:
         yield _chunk(gathered)
 
 
-def _chunk(records: list[dict[str, Any]]) -> Chunk:
-    payloads = [record["encrypted_payload"] for record in records]
+class _Packet(NamedTuple):
+    """What is held of a packet until its chunk is whole: beside the payload it is bounded."""
+
+    uuid: str
+    payload: bytes
+    r_pit: int
+    encryption_key_id: str | None
+
+
+def _packet(record: dict[str, Any]) -> _Packet:
+    key_id = record["encryption_key_id"]
+    shown_id = key_id if key_id is None else key_id[:_KEY_ID_CHARACTERS]
+    return _Packet(_bounded(record["uuid"]), record["encrypted_payload"], record["r_pit"], shown_id)
+
+
+def _bounded(text: str) -> str:
+    """The text of a UUID; of one that is longer than any UUID's so much as shows that."""
+    return text[: LONGEST_TEXT + 1]
+
+
+def _chunk(packets: list[_Packet]) -> Chunk:
+    texts, payloads, r_pit, encryption_key_ids = zip(*packets, strict=True)
     lengths = np.array([len(payload) for payload in payloads], dtype=np.int64)
-    uuids, well_formed = parse_uuid_texts([record["uuid"] for record in records])
+    uuids, well_formed = parse_uuid_texts(texts)
     status = np.where(well_formed, PacketReason.ACCEPTED, PacketReason.UUID_MALFORMED)
     return Chunk(
         buffer=b"".join(payloads),
         payload_offsets=np.cumsum(lengths) - lengths,
         payload_lengths=lengths,
         uuids=uuids,
-        r_pit=np.array([record["r_pit"] for record in records], dtype=np.int64),
+        r_pit=np.array(r_pit, dtype=np.int64),
         status=status.astype(np.uint8),
-        encryption_key_ids=tuple(record["encryption_key_id"] for record in records),
+        encryption_key_ids=encryption_key_ids,
     )
 
 

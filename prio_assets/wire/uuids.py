@@ -17,6 +17,7 @@ from prio_assets.errors import MalformedError
 UUID_BYTES: Final = 16
 HYPHENATED_LENGTH: Final = 36
 HYPHENS: Final = (8, 13, 18, 23)
+LONGEST_TEXT: Final = len("urn:uuid:") + HYPHENATED_LENGTH
 
 _FORMS: Final = re.compile(
     r"(?:urn:uuid:)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"

@@ -354,6 +354,40 @@ def test_invalid_packets_keep_repeats_and_leave_out_what_is_no_uuid() -> None:
     assert decode_invalid_packets(b"", "x").shape == (0, 16)
 
 
+NOT_UTF_8 = [b"\xff" * 36, str(FIRST).encode()[:-1] + b"\x80", b"\xed\xa0\x80" * 12]
+
+
+def spoiled(data: bytes, text: bytes) -> bytes:
+    """The file with these bytes as the text of the first packet, whose UUID is FIRST."""
+    assert len(text) == len(str(FIRST))
+    return data.replace(str(FIRST).encode(), text, 1)
+
+
+@pytest.mark.parametrize("text", NOT_UTF_8)
+def test_a_text_that_is_not_utf_8_costs_its_packet_alone(text: bytes) -> None:
+    data = spoiled(encode_ingestion_packets([packet(), packet(str(SECOND))], b""), text)
+    assert [(uuid, status) for uuid, _, _, status, _ in rows(chunks_of(data))] == [
+        (bytes(16), PacketReason.UUID_MALFORMED),
+        (SECOND.bytes, PacketReason.ACCEPTED),
+    ]
+    usable = decode_validity_packets(spoiled(file_of((str(FIRST), 1, 2, 3), (str(SECOND), 4, 5, 6)), text), NAME)
+    assert validity_rows(usable) == [{"uuid": str(SECOND), "f_r": 4, "g_r": 5, "h_r": 6}]
+
+
+def test_a_key_identifier_that_is_not_utf_8_costs_nothing() -> None:
+    data = encode_ingestion_packets([packet(key="key")], b"").replace(b"\x06key", b"\x06\xff\xfe\xfd")
+    assert [row[3:] for row in rows(chunks_of(data))] == [(PacketReason.ACCEPTED, "\ufffd" * 3)]
+
+
+def test_texts_of_any_length_are_held_in_bounds() -> None:
+    """A file may be compressed a thousandfold, so what is held of a packet must not depend on its texts."""
+    long = str(FIRST) + "0" * 100_000
+    [chunk] = chunks_of(encode_ingestion_packets([packet(long, key=long)], b"", "deflate"))
+    assert chunk.status.tolist() == [PacketReason.UUID_MALFORMED]
+    assert chunk.encryption_key_ids == (long[:100],)
+    assert len(decode_validity_packets(file_of((long, 1, 2, 3), (str(FIRST), 4, 5, 6)), NAME)) == 1
+
+
 def test_the_digest_is_sha_256() -> None:
     assert digest(b"").hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert digest(VALID_FILE) == hashlib.sha256(VALID_FILE).digest()
