@@ -6,6 +6,9 @@ operator's hand and is tried again; a `BatchRejected` is permanent for the objec
 """
 
 from enum import IntEnum, StrEnum
+from typing import Final
+
+QUOTED_CHARACTERS: Final = 100
 
 
 class PrioAssetsError(Exception):
@@ -110,3 +113,8 @@ class BatchRejected(PrioAssetsError):  # noqa: N818 (a verdict on the batch, not
         super().__init__(f"{reason.value}: {details}")
         self.reason = reason
         self.details = details
+
+
+def quoted(text: str) -> str:
+    """A stranger's text within a message: one line of bounded length."""
+    return repr(text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS] + "…")

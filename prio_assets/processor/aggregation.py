@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Contribution:
     """
 
     source: IngestionBatch
-    data_sum: NDArray[np.uint64]
+    data_sum: NDArray[np.uint64] = dataclass_field(repr=False)
     counted: Uuids
     invalid: Uuids
     reasons: Counter[PacketReason]

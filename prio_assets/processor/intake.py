@@ -6,12 +6,13 @@ Whatever makes a packet unusable costs that packet and is counted by reason; wha
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prio_assets.errors import BatchReason, BatchRejected, PacketReason, UndecryptableBatchError
+from prio_assets.errors import BatchReason, BatchRejected, PacketReason, UndecryptableBatchError, quoted
 from prio_assets.prio import field
 from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, duplicated
 from prio_assets.processor.ingestion import IngestionBatch, count_reasons, text_of_reasons
@@ -42,7 +43,7 @@ class _Verified:
     g_r: NDArray[np.uint64]
     h_r: NDArray[np.uint64]
     status: NDArray[np.uint8]
-    data_sum: NDArray[np.uint64]
+    data_sum: NDArray[np.uint64] = dataclass_field(repr=False)
     key_agreements: int
     failed_key_ids: frozenset[str]
 
@@ -92,7 +93,8 @@ def _verify(source: IngestionBatch) -> _Verified:
         data_sum = field.add(data_sum, verification.data_sum)
         key_agreements += verification.key_agreements
         for position in np.flatnonzero(verification.status == PacketReason.UNDECRYPTABLE):
-            failed_key_ids.add(chunk.encryption_key_ids[position] or "none stated")
+            stated = chunk.encryption_key_ids[position]
+            failed_key_ids.add(quoted(stated) if stated else "none stated")
     uuids, f_r, g_r, h_r, status = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _Verified(uuids, f_r, g_r, h_r, status, data_sum, key_agreements, frozenset(failed_key_ids))
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from numpy.typing import NDArray
 
-from prio_assets.errors import BatchReason, BatchRejected, MalformedError, ObjectMissingError
+from prio_assets.errors import BatchReason, BatchRejected, MalformedError, ObjectMissingError, quoted
 from prio_assets.prio.domain import MAXIMUM_BINS
 from prio_assets.prio.field import PRIME
 from prio_assets.wire.keys import SigningKey, VerificationKeys
@@ -37,8 +37,6 @@ from prio_assets.wire.records import (
 from prio_assets.wire.windows import Window
 
 NUMBER_OF_SERVERS = 2
-
-_SHOWN_CHARACTERS = 100
 
 R = TypeVar("R", bound=Record)
 Header = TypeVar("Header", IngestionHeader, ValidityHeader, SumPart)
@@ -109,13 +107,13 @@ def verify_header(header: bytes, signature: BatchSignature, keys: VerificationKe
     """Check the signature over the bytes of a header; BatchRejected (unknown key, signature invalid)."""
     key = keys.get(signature.key_identifier)
     if key is None:
-        signer, known = _shown(signature.key_identifier), ", ".join(map(_shown, keys)) or "none"
+        signer, known = quoted(signature.key_identifier), ", ".join(map(quoted, keys)) or "none"
         details = f"{name} is signed by {signer}, which its sender does not publish (published: {known})"
         raise BatchRejected(BatchReason.UNKNOWN_KEY, details)
     try:
         key.verify(signature.batch_header_signature, header, ECDSA(SHA256()))
     except InvalidSignature:
-        details = f"the signature of {name} by {_shown(signature.key_identifier)} does not hold"
+        details = f"the signature of {name} by {quoted(signature.key_identifier)} does not hold"
         raise BatchRejected(BatchReason.SIGNATURE_INVALID, details) from None
 
 
@@ -276,9 +274,4 @@ def _without_parts(signature: BatchSignature) -> BatchSignature:
 
 def _check_aggregation(stated: str, aggregation: str, name: str) -> None:
     if stated != aggregation:
-        raise BatchRejected(BatchReason.NAME_DIFFERS, f"{name} is of the aggregation {_shown(stated)}")
-
-
-def _shown(text: str) -> str:
-    """A stranger's text within a message: one line of bounded length."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+        raise BatchRejected(BatchReason.NAME_DIFFERS, f"{name} is of the aggregation {quoted(stated)}")

@@ -6,7 +6,7 @@ What a decoded record states is not checked here beyond its types: bounds and ag
 
 import io
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -116,7 +116,7 @@ class SumPart(Record, WithParameters):
     prime: int
     number_of_servers: int
     hamming_weight: int | None
-    sum: tuple[int, ...]
+    sum: tuple[int, ...] = field(repr=False)
     aggregation_start_time: int
     aggregation_end_time: int
     packet_file_digest: bytes
@@ -171,7 +171,7 @@ class Totals(Record, WithParameters):
     packet_file_digest: bytes
     validity_digest: bytes
     packets: int
-    sum: tuple[int, ...]
+    sum: tuple[int, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tests.ingestor.parties import repeatable
 OTHER_KEY = parse_packet_decryption_key(generate_packet_key_text(repeatable("a key that came later")))
 
 
-def deployment_with(undecryptable: int, index: int, of: int = 10) -> Deployment:
+def deployment_with(undecryptable: int, index: int, of: int = 10, key_id: str | None = "key-of-tomorrow") -> Deployment:
     """FAULTY of so many packets, the first of which are encrypted to a key that the processor doesn't have."""
     packets = packets_of(index)[:of]
     for place in range(undecryptable):
@@ -28,7 +28,7 @@ def deployment_with(undecryptable: int, index: int, of: int = 10) -> Deployment:
         packets[place] = dataclasses.replace(
             packets[place],
             encrypted_payload=encrypt(OTHER_KEY.public_point, plaintext),
-            encryption_key_id="key-of-tomorrow",
+            encryption_key_id=key_id,
         )
     return with_faulty({index: batch_of(packets)})
 
@@ -45,6 +45,22 @@ def test_as_many_as_the_limit_are_left_out(undecryptable: int, index: int) -> No
     work(deployment)
     assert deployment.outcomes[index][FAULTY].rejected[PacketReason.UNDECRYPTABLE] == undecryptable
     check_sum(deployment, without=lost(undecryptable))
+
+
+@pytest.mark.parametrize(
+    ("key_id", "said"),
+    [
+        (None, "none stated"),
+        ("of two\nlines", r"'of two\nlines'"),
+        ("long" * 10_000, "'" + "long" * 25 + "'"),
+    ],
+)
+def test_the_key_that_packets_state_is_said_in_one_short_line(key_id: str | None, said: str) -> None:
+    deployment = deployment_with(10, 0, key_id=key_id)
+    work(deployment)
+    why = deployment.outcomes[0][FAULTY].why
+    assert f"(encryption key ids: {said})" in why
+    assert "\n" not in why
 
 
 @pytest.mark.parametrize("index", [0, 1])

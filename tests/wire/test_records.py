@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -215,3 +215,9 @@ def test_lists_hold_batches() -> None:
 def test_times_beyond_all_calendars_are_read() -> None:
     header = IngestionHeader(BATCH, "n", 1, 1.0, 17, 2, None, -(2**63), 2**63 - 1, b"d")
     assert decode(IngestionHeader, encode(header), "x") == header
+
+
+@pytest.mark.parametrize("record_type", [SumPart, Totals])
+def test_no_text_form_shows_a_sum_of_shares(record_type: type[Record]) -> None:
+    values = dict.fromkeys((field.name for field in fields(record_type)), 0)
+    assert "4242" not in repr(record_type(**values | {"sum": (4242,)}))
