@@ -109,14 +109,15 @@ def view_to_accept(processor: ShareProcessor, aggregation: str, window: Window) 
     """What the first processor's acceptance depends on. Raises `RefusedError` for an answer that doesn't verify.
 
     The second processor has decided, so neither rejections nor our limits count here. The ledger is read as far back as
-    the proposal's batches go, whatever our late limit is or was.
+    the answer's batches go: whatever our late limit is or was, and never further than the second processor looked.
     """
     not_before(processor)
     own_list = read_own_list(processor, aggregation, window)
     answer = read_peer_list(processor, aggregation, window)
-    back_to = min([window.start, *(batch.time for batch in _listed(aggregation, own_list))])
-    ledger = read_ledger(processor.stores.state, aggregation, back_to)
-    ready, unready = _ready(processor, _listed(aggregation, answer), check_still_ingested)
+    proposed = set(_listed(aggregation, own_list))
+    batches = [batch for batch in _listed(aggregation, answer) if batch in proposed]
+    ledger = read_ledger(processor.stores.state, aggregation, min([window.start, *(batch.time for batch in batches)]))
+    ready, unready = _ready(processor, batches, check_still_ingested)
     sent = is_sent(processor, aggregation, window)
     return View(aggregation, window, ledger, ready, unready, own_list, sent, answer)
 
