@@ -241,6 +241,13 @@ class PortalConfiguration(Party):
     legacy_peer: bool = False  # one of the two counts clients with invalid proofs, so the counts may differ
     labels: dict[AggregationName, Labels] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def check_two_parties(self) -> Self:
+        """With one key for both, a copy of one sum part would pass for the other."""
+        if any(key == other for key in self.pha_keys.values() for other in self.facilitator_keys.values()):
+            raise problem("has a key of pha_keys; give each processor's own keys", key="facilitator_keys")
+        return self
+
     @cached_property
     def stores(self) -> PortalStores:
         """The storages, opened at first use."""

@@ -149,6 +149,13 @@ def test_peer_without_lists(load: Any, content: dict[str, Any]) -> None:
     assert pha.expected_parameters("kittens-seen") is None
 
 
+def test_the_parties_of_a_portal_have_keys_of_their_own(load: Any, content: dict[str, Any]) -> None:
+    """Otherwise a copy of one sum part would pass for the other."""
+    content["portal"]["facilitator_keys"] = {"another-name": next(iter(content["portal"]["pha_keys"].values()))}
+    with pytest.raises(ConfigurationError, match="portal.facilitator_keys: has a key of pha_keys; give each"):
+        load(content)
+
+
 def test_urls_and_absolute_paths_stay(load: Any, content: dict[str, Any], tmp_path: Path) -> None:
     content["processors"]["pha"].update(ingestion="s3://eu-west-1/bucket/prefix", sum_parts="/srv/sums", state="../s")
     pha = load(content).processors["pha"]

@@ -101,6 +101,8 @@ def _check_possible(part: SumPart) -> None:
 def _check_same_batches(pha: SumPart, facilitator: SumPart) -> None:
     """Both parts are over the same set of batches, each once; the order may differ."""
     for owner, part in (("PHA", pha), ("facilitator", facilitator)):
+        if not part.batch_uuids:
+            raise RefusedError(f"the {owner}'s sum part is over no batch: ask its writer for the part of this window")
         if len(set(part.batch_uuids)) != len(part.batch_uuids):
             raise RefusedError(f"the {owner}'s sum part counts a batch twice")
     _refuse_extra("PHA", set(pha.batch_uuids) - set(facilitator.batch_uuids))

@@ -113,6 +113,11 @@ def test_a_batch_that_is_counted_twice_is_refused() -> None:
         add(replace(PHA, batch_uuids=twice), replace(FACILITATOR, batch_uuids=twice))
 
 
+def test_parts_over_no_batch_are_refused() -> None:
+    with pytest.raises(RefusedError, match="the PHA's sum part is over no batch"):
+        add(replace(PHA, batch_uuids=()), replace(FACILITATOR, batch_uuids=()))
+
+
 def test_the_refusal_names_a_batch_that_one_part_lacks() -> None:
     with pytest.raises(RefusedError, match=f"batch {UUID(int=1)} and 1 more is only in the facilitator's"):
         add(replace(PHA, batch_uuids=BATCHES[:1]), FACILITATOR)
