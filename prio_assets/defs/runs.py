@@ -11,6 +11,7 @@ from prio_assets.defs.requests import NO_ATTEMPTS, Attempts, Request, Wish, requ
 WANT = "prio-assets/want"
 MAX_RUNTIME = "dagster/max_runtime"
 MAX_RUNTIME_SECONDS = 7200
+MAX_RETRIES = "dagster/max_retries"
 PARTITION = "dagster/partition"
 
 ACTIVE = [
@@ -40,7 +41,8 @@ def run_request(request: Request) -> dg.RunRequest:
         run_key=request.run_key,
         partition_key=request.wish.partition,
         asset_selection=[dg.AssetKey.from_user_string(request.wish.asset)],
-        tags={WANT: request.wish.digest, MAX_RUNTIME: str(MAX_RUNTIME_SECONDS)},
+        # The instance must not retry the run by itself: the sensor does, and knows whether another one is active.
+        tags={WANT: request.wish.digest, MAX_RUNTIME: str(MAX_RUNTIME_SECONDS), MAX_RETRIES: "0"},
     )
 
 
