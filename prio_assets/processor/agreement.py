@@ -128,7 +128,7 @@ def earliest_batch(processor: ShareProcessor, window: Window) -> datetime:
     return max(window.start - settings.late_limit, settings.first_window, not_before(processor))
 
 
-def read_own_list(processor: ShareProcessor, aggregation: str, window: Window) -> StoredList | None:
+def read_own_list(processor: KeylessProcessor, aggregation: str, window: Window) -> StoredList | None:
     """Our list of the window as it is stored."""
     name = names.batch_list(aggregation, window, processor.settings.server_index)
     data = _read(processor.stores.state, name)

@@ -170,6 +170,12 @@ def check_list(
     _check_entries(record, name)
 
 
+def check_possible(answer: BatchList, proposal: BatchList, ledger: Ledger, name: str) -> None:
+    """The answer can be accepted once its batches are here; `RefusedError` where it never can."""
+    _check_proposed(answer, proposal, name)
+    _check_unspent(answer, ledger, name)
+
+
 def parameters_of_lists(settings: ProcessorConfiguration, aggregation: str) -> Parameters:
     """The parameters that all batches of a list have."""
     expected = settings.expected_parameters(aggregation)

@@ -46,9 +46,7 @@ def decided_entry(processor: KeylessProcessor, batch: BatchName) -> LedgerEntry 
 def outstanding_rejections(own: OwnStore, aggregation: str | None) -> Iterator[tuple[BatchName, Rejection]]:
     """The batches that are left out now, of one aggregation or of all, in the order of their names."""
     prefix = names.REJECTIONS if aggregation is None else f"{names.REJECTIONS}{aggregation}/"
-    found = (names.parse_rejection(name) for name, _ in own.store.list(prefix))
-    for batch in sorted({each[0] for each in found if each is not None}):
-        last = own.last_rejection(batch)
+    for batch, last in own.last_rejections(prefix):
         if is_rejected(last):
             yield batch, last
 

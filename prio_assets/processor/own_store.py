@@ -87,6 +87,19 @@ class OwnStore:
         numbers = self._rejection_numbers(batch)
         return self._rejection(batch, numbers[-1]) if numbers else None
 
+    def last_rejections(
+        self, prefix: str, start: str = "", end: str | None = None
+    ) -> Iterator[tuple[BatchName, Rejection]]:
+        """The records that count of all batches in a range of names, in the order of the batches' names."""
+        numbers: dict[BatchName, int] = {}
+        for name, _ in self.store.list(prefix, start, end):
+            found = names.parse_rejection(name)
+            if found is not None:
+                batch, number = found
+                numbers[batch] = max(number, numbers.get(batch, number))
+        for batch, number in sorted(numbers.items()):
+            yield batch, self._rejection(batch, number)
+
     def record_rejection(self, batch: BatchName, rejection: Rejection) -> None:
         """Append a record, under the next number. One that says what the last one says is not repeated."""
         last = self.last_rejection(batch)

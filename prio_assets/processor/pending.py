@@ -97,14 +97,14 @@ def candidates(survey: Survey, settings: ProcessorConfiguration, window: Window)
     """The batches that a proposal of the window could hold, late ones included."""
     spent = {listed.batch_uuid for entry in survey.decided.values() for listed in entry.batches}
     begin = window.start - settings.late_limit
-    return [
+    return sorted(
         batch
-        for batch in sorted(survey.sent & survey.peer.keys() & survey.ingested.keys())
+        for batch in survey.sent & survey.peer.keys() & survey.ingested.keys()
         if begin <= batch.time < window.end
         and (survey.not_before is None or batch.time >= survey.not_before)
         and batch.uuid not in spent
         and batch not in survey.rejections
-    ]
+    )
 
 
 def ended_windows(survey: Survey, settings: ProcessorConfiguration, now: datetime) -> list[Window]:

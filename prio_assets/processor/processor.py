@@ -7,7 +7,7 @@ from functools import cached_property
 
 from prio_assets.clock import Clock, system_clock
 from prio_assets.configuration import ProcessorConfiguration, ProcessorStores
-from prio_assets.errors import MalformedError, ObjectMissingError, StateError
+from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
 from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Engine, choose_engine
 from prio_assets.processor.ingestion import Opener
@@ -86,7 +86,7 @@ def read_state(processor: KeylessProcessor) -> State:
             f"processor {settings.name} has no state in {settings.state}: run `prio-assets state init`; without it "
             "nothing is decided or summed"
         ) from error
-    except MalformedError as error:
+    except (MalformedError, BatchRejected) as error:
         raise StateError(f"the state of processor {settings.name} in {settings.state} is damaged: {error}") from error
     mine = (STATE_VERSION, settings.instance, settings.server_index)
     if (state.version, state.instance_name, state.server_index) != mine:

@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.errors import RefusedError, StateError
-from prio_assets.processor.agreement import read_peer_list
-from prio_assets.processor.ledger import read_ledger
+from prio_assets.processor.agreement import read_own_list, read_peer_list
+from prio_assets.processor.batch_lists import check_possible
+from prio_assets.processor.ledger import Ledger, read_ledger
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import KeylessProcessor, not_before
 from prio_assets.storage.base import Store
@@ -52,15 +54,17 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
     complete = {batch: sum(parts.values()) for batch, parts in trios.items() if len(parts) == 3}
     try:
         earliest, fault = not_before(processor), ""
-        decided = _decided(processor, aggregation, begin)
+        ledger = read_ledger(stores.state, aggregation, begin, with_counted=False)
     except StateError as error:
-        earliest, fault, decided = None, str(error), {}
+        earliest, fault, ledger = None, str(error), None
     own_lists, sent_lists = (
         _own_windows(processor, aggregation, begin, end, prefix) if earliest else frozenset()
         for prefix in ("", names.sent(""))
     )
     records = _last_records(processor, aggregation, begin, end)
     peer_lists, refused = _peer_lists(processor, aggregation, begin, end) if settings.peer_has_lists else ({}, {})
+    if ledger is not None and settings.server_index == 0:
+        refused |= _impossible_answers(processor, aggregation, peer_lists, own_lists, ledger)
     return Survey(
         aggregation=aggregation,
         ingested=complete,
@@ -72,9 +76,9 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
         peer=_peer_validations(processor, aggregation, begin, end),
         own_lists=own_lists,
         sent_lists=sent_lists,
-        peer_lists=peer_lists,
+        peer_lists={window: record for window, record in peer_lists.items() if window not in refused},
         refused_lists=refused,
-        decided=decided,
+        decided={} if ledger is None else _decided(ledger),
         sent_sums=_sent_sums(processor, aggregation, begin, end) if earliest else frozenset(),
         not_before=earliest,
         state_fault=fault,
@@ -115,14 +119,7 @@ def _last_records(
     processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime
 ) -> dict[BatchName, Rejection]:
     """Of the batches with a rejection or clearing record, the one that counts."""
-    batches = set()
-    listed = processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, names.REJECTIONS))
-    for name, _ in listed:
-        found = names.parse_rejection(name)
-        if found is not None:
-            batches.add(found[0])
-    last = ((batch, processor.own.last_rejection(batch)) for batch in sorted(batches))
-    return {batch: record for batch, record in last if record is not None}
+    return dict(processor.own.last_rejections(*names.time_range(aggregation, begin, end, names.REJECTIONS)))
 
 
 def _peer_validations(
@@ -163,8 +160,7 @@ def _sent_sums(processor: KeylessProcessor, aggregation: str, begin: datetime, e
     return frozenset(found)
 
 
-def _decided(processor: KeylessProcessor, aggregation: str, begin: datetime) -> dict[Window, LedgerEntry]:
-    ledger = read_ledger(processor.stores.state, aggregation, begin, with_counted=False)
+def _decided(ledger: Ledger) -> dict[Window, LedgerEntry]:
     return {
         Window(from_ms(entry.aggregation_start_time), from_ms(entry.aggregation_end_time)): entry
         for entry in ledger.entries
@@ -189,6 +185,28 @@ def _peer_lists(
             if found is not None:
                 lists[window] = found.record
     return lists, refused
+
+
+def _impossible_answers(
+    processor: KeylessProcessor,
+    aggregation: str,
+    answers: Mapping[Window, BatchList],
+    own_lists: AbstractSet[Window],
+    ledger: Ledger,
+) -> dict[Window, str]:
+    """Of the answers to our open proposals those that can never be accepted, and why."""
+    impossible = {}
+    for window in sorted(answers.keys() & own_lists):
+        if ledger.entry(window) is not None:
+            continue
+        try:
+            proposal = read_own_list(processor, aggregation, window)
+            if proposal is not None:
+                name = names.batch_list(aggregation, window, processor.settings.peer_index)
+                check_possible(answers[window], proposal.record, ledger, name)
+        except (RefusedError, StateError) as error:
+            impossible[window] = str(error)
+    return impossible
 
 
 def _below(folder: str, within: NameRange) -> NameRange:

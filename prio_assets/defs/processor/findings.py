@@ -36,7 +36,8 @@ CHECKS = {
         PEER_SENDS_VALIDATIONS: "The other processor has sent validations of the last window whose grace is over.",
     },
     PEER_BATCH_LISTS: {
-        PEER_LISTS_VERIFY: "Every list of the other processor is signed, whole, and about what its name says.",
+        PEER_LISTS_VERIFY: "Every list of the other processor is signed, whole, about what its name says, and none "
+        "answers with a batch that was not proposed, or was summed before.",
     },
 }
 
