@@ -63,6 +63,7 @@ def _intake_and_keep(place: IntakePlace, own: OwnStore, batch: BatchName, by: st
     intake = None
     if own.validation(batch) is None:
         try:
+            _check_unrepeated(own, batch)
             intake = _take_in(place, batch, accept_undecryptable=accepts_undecryptable(last))
         except BatchRejected as rejected:
             own.record_rejection(batch, _rejection(batch, rejected, by, now))
@@ -75,6 +76,14 @@ def _intake_and_keep(place: IntakePlace, own: OwnStore, batch: BatchName, by: st
     if intake is None:
         return OneShotIntake(accepted, None, None)
     return OneShotIntake(accepted, intake.received, intake.rejected)
+
+
+def _check_unrepeated(own: OwnStore, batch: BatchName) -> None:
+    other = own.namesake(batch)
+    if other is not None:
+        raise BatchRejected(
+            BatchReason.BATCH_REPEATED, f"{batch.base} has the UUID of {other.base}, which was taken in before"
+        )
 
 
 def _take_in(place: IntakePlace, batch: BatchName, *, accept_undecryptable: bool) -> Intake:

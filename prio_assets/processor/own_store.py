@@ -67,6 +67,13 @@ class OwnStore:
                 return record.packet_file_digest
         return None
 
+    def namesake(self, batch: BatchName) -> BatchName | None:
+        """A batch of the same aggregation and UUID under another path time that has a validation, the earliest."""
+        listed = self.store.list(f"{names.VALIDATIONS}{batch.aggregation}/")
+        suffix = f"/{batch.uuid}"
+        found = (names.parse_own_object(names.VALIDATIONS, name) for name, _ in listed if name.endswith(suffix))
+        return next((other for other in found if other is not None and other != batch), None)
+
     def receipt(self, batch: BatchName) -> Receipt | None:
         """The record that the peer has our validation; `BatchRejected` (own record damaged) for what is none."""
         name = names.receipt(batch)

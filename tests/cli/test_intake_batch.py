@@ -131,6 +131,27 @@ def test_a_rejection_is_recorded_and_stays_until_it_is_cleared(tmp_path: Path) -
     assert files(tmp_path / "out") == {}
 
 
+def test_a_batch_that_was_copied_to_another_time_is_rejected(tmp_path: Path) -> None:
+    """Nothing that is signed binds the time of the path, so the own store must tell."""
+    batch, ingestion = PLAIN.batches[0], tmp_path / "ingestion"
+    copied = batch | {"time": "2030/01/02/03/04"}
+    shutil.copytree(PLAIN.ingestion, ingestion)
+    for name in PLAIN.ingestion.glob(f"{PLAIN.base(batch)}.*"):
+        target = ingestion / name_of(PLAIN, copied).aggregation / copied["time"] / name.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, target)
+    options = {"own_output": tmp_path / "own", "ingestor_input": ingestion}
+    assert intake(PLAIN, batch, tmp_path / "out", **options).exit_code == 0
+    before = files(tmp_path / "out")
+    message = error(intake(PLAIN, copied, tmp_path / "out", **options), 1)
+    assert f"batch_repeated: {PLAIN.base(copied)} has the UUID of {PLAIN.base(batch)}" in message
+    assert files(tmp_path / "out") == before
+    last = OwnStore(LocalStore(tmp_path / "own")).last_rejection(name_of(PLAIN, copied))
+    assert last is not None
+    assert last.reason == "batch_repeated"
+    assert intake(PLAIN, batch, tmp_path / "out", **options).exit_code == 0
+
+
 def test_without_own_output_a_rejection_is_only_said(tmp_path: Path) -> None:
     result = intake(PLAIN, PLAIN.batches[0], tmp_path, ingestor_public_key_identifier="nobody")
     assert "unknown_key" in error(result, 1)
