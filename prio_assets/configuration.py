@@ -37,10 +37,10 @@ from prio_assets.settings import (
 )
 from prio_assets.storage.base import Store
 from prio_assets.storage.urls import open_store
+from prio_assets.wire.batches import NUMBER_OF_SERVERS
 from prio_assets.wire.records import Parameters
 
 DAY = timedelta(days=1)
-NUMBER_OF_SERVERS = 2
 PROBLEMS = {
     "missing": "missing; add it",
     "too_short": "empty; give at least one",

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from prio_assets.errors import BatchReason, BatchRejected, PacketReason
 from prio_assets.prio import field
 from prio_assets.prio.verifier import proofs_hold
-from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, first_occurrences, positions, sort_uuids
 from prio_assets.processor.ingestion import IngestionBatch
 from prio_assets.wire.batches import SealedBatch, Validation, seal
+from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, first_occurrences, positions, sort_uuids
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import ValidityPackets, digest, encode_invalid_packets

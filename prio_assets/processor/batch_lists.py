@@ -15,11 +15,11 @@ import numpy as np
 
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.errors import BatchRejected, RefusedError, StateError
-from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, duplicated, first_occurrences
 from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
 from prio_assets.processor.steps import PEER_BUCKET, STATE, Acknowledge, Copy, Create, Step
 from prio_assets.wire import names
+from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated, first_occurrences
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.records import BatchList, LedgerEntry, ListedBatch, Parameters
 from prio_assets.wire.sealed import seal_record

@@ -11,9 +11,9 @@ from prio_assets.errors import BatchReason, BatchRejected, OperationalError, Pac
 from prio_assets.prio import field
 from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters, packets_per_chunk
-from prio_assets.processor.columns import Uuids, contained
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire.batches import check_parameters, check_path, open_header, open_signature, verify_header
+from prio_assets.wire.columns import Uuids, contained
 from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName, ingestion_objects
 from prio_assets.wire.packets import read_chunks

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from prio_assets.errors import BatchReason, BatchRejected, PacketReason, UndecryptableBatchError, quoted
 from prio_assets.prio import field
-from prio_assets.processor.columns import NO_UUIDS, Uuids, contained, duplicated
 from prio_assets.processor.ingestion import IngestionBatch, count_reasons, text_of_reasons
 from prio_assets.wire.batches import SealedBatch, seal
+from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.packets import ValidityPackets, digest, encode_validity_packets
 from prio_assets.wire.records import Totals, ValidityHeader

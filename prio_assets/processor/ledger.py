@@ -12,10 +12,10 @@ from uuid import UUID
 import numpy as np
 
 from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
-from prio_assets.processor.columns import NO_UUIDS, Uuids, sort_uuids
 from prio_assets.processor.steps import STATE, Create
 from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
+from prio_assets.wire.columns import NO_UUIDS, Uuids, sort_uuids
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Counted, LedgerEntry, ListedBatch, Parameters, decode, encode
 from prio_assets.wire.uuids import UUID_BYTES

@@ -14,10 +14,10 @@ import numpy as np
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.processor.aggregation import common_parameters
 from prio_assets.processor.batch_lists import Waiting
-from prio_assets.processor.columns import NO_UUIDS
 from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
 from prio_assets.processor.steps import Create
+from prio_assets.wire.columns import NO_UUIDS, sort_uuids
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import Window
 
@@ -63,7 +63,7 @@ def settle(
     if not ready:
         return Waiting("a batch that both processors validated")
     batches = with_common_parameters(ready)
-    counted = np.concatenate([NO_UUIDS, *(batch.valid for batch in batches)])
+    counted = sort_uuids(np.concatenate([NO_UUIDS, *(batch.valid for batch in batches)]))
     enough = len(counted) >= minimum_clients
     decision = Decision(
         window=view.window,

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError
 from prio_assets.processor.aggregation import valid_packets
-from prio_assets.processor.columns import Uuids
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.storage.base import exists, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, read_validation
+from prio_assets.wire.columns import Uuids
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import ListedBatch, Parameters

@@ -11,7 +11,6 @@ import numpy as np
 
 from prio_assets.errors import BatchReason, BatchRejected, OperationalError, PacketReason, UndecryptableBatchError
 from prio_assets.processor import peer_without_lists
-from prio_assets.processor.columns import NO_UUIDS, Uuids
 from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.own_store import accepts_undecryptable, is_rejected
@@ -20,6 +19,7 @@ from prio_assets.processor.readiness import read_own_validation, read_ready
 from prio_assets.processor.sending import steps_to_send
 from prio_assets.processor.steps import take_all
 from prio_assets.wire import names
+from prio_assets.wire.columns import NO_UUIDS, Uuids
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import Rejection
 from prio_assets.wire.windows import Window, to_ms, window_of

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, PacketReason
 from prio_assets.prio.engine import Chunk
 from prio_assets.prio.field import Elements, reduce
+from prio_assets.wire.columns import duplicated
 from prio_assets.wire.containers import BLOCK_BYTES, Block, blocks_of, container, encode_datum, read_records
 from prio_assets.wire.uuids import HYPHENATED_LENGTH, LONGEST_TEXT, UUID_BYTES, parse_uuid_texts, uuid_characters
 
@@ -112,7 +113,7 @@ def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
     is there more than once. Values of p and above are reduced. Raises MalformedError for a file that is none.
     """
     uuids, values = _read_columns("PrioValidityPacket", ("f_r", "g_r", "h_r"), data, name)
-    usable = ((values >= 0) & (values <= MAXIMUM_VALUE)).all(axis=1) & ~_duplicated(uuids)
+    usable = ((values >= 0) & (values <= MAXIMUM_VALUE)).all(axis=1) & ~duplicated(uuids)
     f_r, g_r, h_r = reduce(values[usable].T.astype(np.uint64))
     return ValidityPackets(uuids[usable], f_r, g_r, h_r)
 
@@ -219,17 +220,6 @@ def _chunk(packets: list[_Packet]) -> Chunk:
         status=status.astype(np.uint8),
         encryption_key_ids=encryption_key_ids,
     )
-
-
-def _duplicated(uuids: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which rows of uuids [n, 16] have a UUID that another row has, bool[n]."""
-    words = np.ascontiguousarray(uuids).view(np.uint64)
-    order = np.lexsort(words.T)
-    equal_to_next = (words[order[1:]] == words[order[:-1]]).all(axis=1)
-    duplicated = np.zeros(len(uuids), dtype=np.bool_)
-    duplicated[order[1:]] |= equal_to_next
-    duplicated[order[:-1]] |= equal_to_next
-    return duplicated
 
 
 _Data = tuple[NDArray[np.uint8], NDArray[np.bool_]]

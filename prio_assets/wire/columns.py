@@ -7,9 +7,11 @@ trailing zeros.
 import numpy as np
 from numpy.typing import NDArray
 
+from prio_assets.wire.uuids import UUID_BYTES
+
 Uuids = NDArray[np.uint8]
 
-NO_UUIDS: Uuids = np.zeros((0, 16), dtype=np.uint8)
+NO_UUIDS: Uuids = np.zeros((0, UUID_BYTES), dtype=np.uint8)
 
 
 def sort_uuids(uuids: Uuids) -> Uuids:
