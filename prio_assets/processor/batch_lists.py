@@ -131,7 +131,7 @@ def accept(view: View) -> list[Step] | Waiting:
     if missing:
         return Waiting(f"{len(missing)} of the {len(answer.batches)} batches in {name}, first {missing[0]}")
     counted = _counted_by(answer, view)
-    _check_counted_once(counted, view.ledger, name)
+    _check_counted_once(counted, view.ledger.counted_in_reach(view.window), name)
     if answer.batches and len(counted) < proposal.minimum_clients:
         raise RefusedError(
             f"{name} counts {len(counted)} clients, our proposal demanded {proposal.minimum_clients}; nothing is spent"
@@ -278,8 +278,8 @@ def _check_unspent(answer: BatchList, ledger: Ledger, name: str) -> None:
             raise RefusedError(f"{name} has batch {listed.batch_uuid}, which was summed before; nothing is spent")
 
 
-def _check_counted_once(counted: Uuids, ledger: Ledger, name: str) -> None:
-    again = duplicated(counted) | contained(counted, ledger.counted)
+def _check_counted_once(counted: Uuids, before: Uuids, name: str) -> None:
+    again = duplicated(counted) | contained(counted, before)
     if again.any():
         raise RefusedError(f"{name} counts {int(again.sum())} packets that were counted before; nothing is spent")
 

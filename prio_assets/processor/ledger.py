@@ -42,14 +42,28 @@ class Ledger:
     """The part of an aggregation's ledger that a window's decision depends on.
 
     `length` and `newest_end` (ms) are of the whole ledger; `entries`, oldest first, are those of windows that end late
-    enough to matter, `counted` the packets that they count.
+    enough to matter, `packets` those that each counts (empty where they were not read).
     """
 
     aggregation: str
     length: int
     newest_end: int
     entries: tuple[LedgerEntry, ...]
-    counted: Uuids
+    packets: tuple[Uuids, ...]
+
+    @cached_property
+    def counted(self) -> Uuids:
+        """The packets that these entries count."""
+        return np.concatenate([NO_UUIDS, *self.packets])
+
+    def counted_in_reach(self, window: Window) -> Uuids:
+        """The packets that whoever decided must have compared with those of `window`, in whatever order it decided.
+
+        When it decided `window` before a newer one, it looked back from that one no further than its batches reach.
+        """
+        end = to_ms(window.end)
+        near = (uuids for entry, uuids in zip(self.entries, self.packets, strict=True) if _reach(entry) < end)
+        return np.concatenate([NO_UUIDS, *near])
 
     @cached_property
     def spent(self) -> frozenset[UUID]:
@@ -103,9 +117,9 @@ def read_ledger(state: Store, aggregation: str, back_to: datetime, *, with_count
         if read[-1].newest_end <= earliest:
             break
     entries = tuple(entry for entry in reversed(read) if entry.aggregation_end_time > earliest)
-    columns = [read_counted(state, aggregation, entry) for entry in entries] if with_counted else []
+    packets = tuple(read_counted(state, aggregation, entry) for entry in entries) if with_counted else ()
     newest_end = read[0].newest_end if read else 0
-    return Ledger(aggregation, length, newest_end, entries, np.concatenate([NO_UUIDS, *columns]))
+    return Ledger(aggregation, length, newest_end, entries, packets)
 
 
 def read_counted(state: Store, aggregation: str, entry: LedgerEntry) -> Uuids:
@@ -121,6 +135,11 @@ def read_counted(state: Store, aggregation: str, entry: LedgerEntry) -> Uuids:
     if len(uuids) % UUID_BYTES:
         raise StateError(f"the ledger is damaged, restore it: {name} does not hold whole UUIDs")
     return np.frombuffer(uuids, dtype=np.uint8).reshape(-1, UUID_BYTES)
+
+
+def _reach(entry: LedgerEntry) -> int:
+    """The earliest time, in ms, that the entry's window or one of its batches has."""
+    return min([entry.aggregation_start_time, *(listed.batch_time for listed in entry.batches)])
 
 
 def _read_entry(state: Store, aggregation: str, number: int) -> LedgerEntry:

@@ -189,15 +189,21 @@ class Witness:
         assert kept == b"".join(uuid.bytes for uuid in sorted(counted)), "the ledger counts other packets"
 
     def _check_disjoint(self, index: int, decided: Decided) -> None:
-        """No batch in two sets, ever; no packet in two as far back as this set's batches may be late."""
-        begin = decided.window.start - timedelta(hours=self.world.rules.late_hours[1] if index == 1 else 0)
-        begin = min([begin, *(batch.name.time for batch in decided.batches)])
+        """No batch in two sets, ever; no packet in two as far back as batches may be late."""
         for earlier in self.decided[index]:
             assert not {*earlier.batches} & {*decided.batches}, "a batch is in two sets"
             if earlier.life == decided.life:
                 assert earlier.window != decided.window, "a window is decided twice"
-                if earlier.window.end > begin:
+                if self._must_compare(index, earlier, decided):
                     assert not {*earlier.counted} & {*decided.counted}, "a packet is in two sets"
+
+    def _must_compare(self, index: int, earlier: Decided, later: Decided) -> bool:
+        """The second processor looks back by its limit; the first knows neither that nor the other's order."""
+        if index == 1:
+            late = timedelta(hours=self.world.rules.late_hours[1])
+            return earlier.window.end > later.window.start - late
+        older, newer = sorted((earlier, later), key=lambda decided: decided.window)
+        return older.window.end > min([newer.window.start, *(batch.name.time for batch in newer.batches)])
 
     # Sums
 
