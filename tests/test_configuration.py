@@ -152,7 +152,7 @@ def test_peer_without_lists(load: Any, content: dict[str, Any]) -> None:
 def test_the_parties_of_a_portal_have_keys_of_their_own(load: Any, content: dict[str, Any]) -> None:
     """Otherwise a copy of one sum part would pass for the other."""
     content["portal"]["facilitator_keys"] = {"another-name": next(iter(content["portal"]["pha_keys"].values()))}
-    with pytest.raises(ConfigurationError, match="portal.facilitator_keys: has a key of pha_keys; give each"):
+    with pytest.raises(ConfigurationError, match=r"portal\.facilitator_keys: has a key of pha_keys; give each"):
         load(content)
 
 
