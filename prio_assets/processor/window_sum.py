@@ -126,14 +126,16 @@ def _view_without_lists(
 ) -> tuple[peer_without_lists.View, dict[UUID, BatchRejected]]:
     ready: list[ReadyBatch] = []
     unready: dict[UUID, BatchRejected] = {}
-    for batch in validated_batches(processor, aggregation, window):
-        if not window.start <= batch.time < window.end or is_rejected(processor.own.last_rejection(batch)):
+    sent: set[BatchName] = set()
+    for batch in validated_batches(processor, aggregation, window):  # toward such a peer the late limit is none
+        if processor.own.receipt(batch) is not None:
+            sent.add(batch)  # the peer sums it, even if an operator has left it out since
+        elif is_rejected(processor.own.last_rejection(batch)):
             continue
         try:
             ready.append(read_ready(processor, batch))
         except BatchRejected as rejected:
             unready[batch.uuid] = rejected
-    sent = {each.batch for each in ready if processor.own.receipt(each.batch) is not None}
     ledger = ledger_of(processor, aggregation, window)
     return peer_without_lists.View(window, ledger, ready, sent, not_before(processor)), unready
 
