@@ -114,7 +114,7 @@ def digest_of_packets(portal: Path) -> bytes:
     [
         ({"epsilon": 0.5}, "the sum parts do not belong together: epsilon is 0.11 in the PHA's and 0.5"),
         ({"bins": 254}, "the sum parts do not belong together: bins is 255 in the PHA's and 254"),
-        ({"batch_uuids": ()}, "is only in the PHA's"),
+        ({"batch_uuids": ()}, "is over no batch"),
         ({"aggregation_end_time": 1}, "aggregation_end_time is"),
         ({"name": "other"}, "name_differs: "),
     ],
