@@ -222,7 +222,8 @@ def candidates_anywhere(survey: Survey) -> list[BatchName]:
 
 def _sums_without_lists(survey: Survey, settings: ProcessorConfiguration, now: datetime) -> Iterator[Pending]:
     """Windows whose stop has passed, toward a peer that knows no lists."""
-    both = survey.validated & survey.peer.keys() - survey.rejections.keys()
+    left_out = survey.rejections.keys() - survey.sent  # what was sent the peer sums, whatever was decided since
+    both = survey.validated & survey.peer.keys() - left_out
     by_window: dict[Window, list[BatchName]] = defaultdict(list)
     for batch in both:
         by_window[window_of(batch.time, settings.period)].append(batch)

@@ -16,7 +16,9 @@ import pytest
 from prio_assets.configuration import ProcessorStores
 from prio_assets.errors import BatchReason, PrioAssetsError, RefusedError
 from prio_assets.processor import peer_without_lists, validation, window_sum
+from prio_assets.processor.pending import PendingStep, pending_steps
 from prio_assets.processor.processor import ShareProcessor, default_not_before, initialise_state
+from prio_assets.processor.survey import survey
 from prio_assets.processor.validation import validate_batches
 from prio_assets.processor.window_sum import Override, sum_window
 from prio_assets.wire import names
@@ -275,3 +277,14 @@ def test_nothing_but_refusals_is_swallowed_here() -> None:
     legacy.advance(STOP)
     with pytest.raises(PrioAssetsError, match="state init"):
         legacy.sum()
+
+
+def test_what_was_sent_is_pending_though_it_was_left_out_since() -> None:
+    legacy = Legacy()
+    legacy.peer_validates(FIRST)
+    legacy.validate()
+    legacy.leave_out(FIRST)
+    legacy.advance(STOP)
+    found = survey(legacy.processor, AGGREGATION, WINDOW.start, WINDOW.end)
+    pending = list(pending_steps(found, legacy.processor.settings, legacy.now, {}))
+    assert [(each.step, each.batches, each.waits_for) for each in pending] == [(PendingStep.SUM, (FIRST.name,), "")]

@@ -1,0 +1,126 @@
+"""What we have stored and sent holds, whatever becomes of keys, inputs and the peer's lists afterwards."""
+
+from dataclasses import replace
+
+import pytest
+
+from prio_assets.errors import ObjectMissingError, OperationalError, PrioAssetsError, StateError
+from prio_assets.processor.agreement import make_own_list
+from prio_assets.processor.processor import ShareProcessor
+from prio_assets.processor.window_sum import Override, WindowSum, sum_window
+from prio_assets.wire import names
+from tests.processor.agreement.material import AGGREGATION, BATCHES, FIRST, INSTANCE, STRANGER_KEY, WINDOWS
+from tests.processor.agreement.runs import run_until_cut
+from tests.processor.agreement.world import Rules, World
+
+WINDOW = WINDOWS[0]
+PROPOSAL, ANSWER = (names.batch_list(AGGREGATION, WINDOW, index) for index in (0, 1))
+PART = names.sum_part_objects(INSTANCE, AGGREGATION, WINDOW, 0)
+
+
+@pytest.fixture
+def world() -> World:
+    """Everything validated, nothing proposed."""
+    world = World(Rules(), now=WINDOW.end)
+    for index in (0, 1):
+        for batch in BATCHES:
+            world.arrive(batch, index)
+        world.do(index, world.work(index, "validate"))
+    return world
+
+
+def propose_and_decide(world: World) -> None:
+    for index in (0, 1):
+        make_own_list(world.processors[index], AGGREGATION, WINDOW, None)
+
+
+def sum_of(processor: ShareProcessor) -> WindowSum:
+    return sum_window(processor, AGGREGATION, WINDOW, Override())
+
+
+def test_our_proposal_outlives_its_signing_key(world: World) -> None:
+    propose_and_decide(world)
+    assert sum_of(replace(world.processors[0], signing_key=STRANGER_KEY)).header is not None
+
+
+def test_our_sum_part_outlives_its_signing_key(world: World) -> None:
+    propose_and_decide(world)
+    first = sum_of(world.processors[0])
+    stored = dict(world.stores[0]["sum_parts"].objects)
+    assert sum_of(replace(world.processors[0], signing_key=STRANGER_KEY)).header == first.header
+    assert world.stores[0]["sum_parts"].objects == stored
+
+
+def stored_but_not_sent(world: World) -> None:
+    """The sum part is in the state storage, and nothing of it at the portal."""
+    propose_and_decide(world)
+    run_until_cut(world.processors[0], sum_of, 5)  # the packets, the ledger entry, the three parts
+    assert PART.signature in world.stores[0]["state"].objects
+    assert not world.stores[0]["sum_parts"].objects
+
+
+def test_a_stored_part_is_sent_though_its_inputs_are_gone(world: World) -> None:
+    stored_but_not_sent(world)
+    world.stores[0]["ingestion"].objects.clear()
+    assert sum_of(world.processors[0]).header is not None
+    assert set(world.stores[0]["sum_parts"].objects) == set(PART)
+
+
+def test_a_stored_part_is_sent_though_its_inputs_were_replaced_and_the_run_fails(world: World) -> None:
+    stored_but_not_sent(world)
+    world.replace_validation(0, FIRST, 1)
+    with pytest.raises(OperationalError, match="replaced"):
+        sum_of(world.processors[0])
+    assert set(world.stores[0]["sum_parts"].objects) == set(PART)
+
+
+def test_without_inputs_and_without_a_stored_part_there_is_no_sum(world: World) -> None:
+    propose_and_decide(world)
+    run_until_cut(world.processors[0], sum_of, 2)
+    world.stores[0]["ingestion"].objects.clear()
+    with pytest.raises(ObjectMissingError, match=str(FIRST.name.uuid)[:8]):
+        sum_of(world.processors[0])
+
+
+def test_a_damaged_sum_part_of_ours_is_told(world: World) -> None:
+    stored_but_not_sent(world)
+    world.stores[0]["state"].objects[PART.packets] = b"damaged"
+    with pytest.raises(StateError, match="sum part"):
+        sum_of(world.processors[0])
+
+
+def test_a_garbage_answer_does_not_hold_up_our_proposal(world: World) -> None:
+    world.write_list_as(0, WINDOW, b"garbage")
+    make_own_list(world.processors[0], AGGREGATION, WINDOW, None)
+    assert PROPOSAL in world.stores[1]["peer_validations"].objects
+
+
+def test_a_proposal_that_turned_to_garbage_does_not_hold_up_our_answer(world: World) -> None:
+    make_own_list(world.processors[0], AGGREGATION, WINDOW, None)
+    run_until_cut(world.processors[1], lambda p: make_own_list(p, AGGREGATION, WINDOW, None), 2)
+    world.write_list_as(1, WINDOW, b"garbage")
+    make_own_list(world.processors[1], AGGREGATION, WINDOW, None)
+    assert ANSWER in world.stores[0]["peer_validations"].objects
+
+
+def test_later_versions_of_an_accepted_answer_are_ignored(world: World) -> None:
+    propose_and_decide(world)
+    first = sum_of(world.processors[0])
+    world.write_list_as(0, WINDOW, b"garbage")
+    assert sum_of(world.processors[0]).header == first.header
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_without_parameters_in_the_configuration_nothing_is_listed(world: World, index: int) -> None:
+    if index == 1:
+        make_own_list(world.processors[0], AGGREGATION, WINDOW, None)
+    settings = world.processors[index].settings.model_copy(update={"aggregations": {}})
+    with pytest.raises(PrioAssetsError, match=f"no parameters of aggregation {AGGREGATION}"):
+        make_own_list(replace(world.processors[index], settings=settings), AGGREGATION, WINDOW, None)
+
+
+def test_a_ledger_that_is_older_than_our_answer_stops_the_processor(world: World) -> None:
+    propose_and_decide(world)
+    del world.stores[1]["state"].objects[names.ledger_entry(AGGREGATION, 1)]
+    with pytest.raises(StateError, match="disagree"):
+        make_own_list(world.processors[1], AGGREGATION, WINDOW, None)
