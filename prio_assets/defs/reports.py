@@ -90,26 +90,23 @@ class Reporter:
 
 def evaluation(found: Finding) -> dg.AssetCheckEvaluation:
     """The finding as an event."""
-    return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey.from_user_string(found.asset),
-        check_name=found.check,
-        passed=not found.faults,
-        severity=severity(found),
-        description=found.description,
-        metadata=finding_metadata(found),
-    )
+    return dg.AssetCheckEvaluation(**_verdict(found))
 
 
 def result(found: Finding) -> dg.AssetCheckResult:
     """The finding as what a check that runs yields."""
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey.from_user_string(found.asset),
-        check_name=found.check,
-        passed=not found.faults,
-        severity=severity(found),
-        description=found.description,
-        metadata=finding_metadata(found),
-    )
+    return dg.AssetCheckResult(**_verdict(found))
+
+
+def _verdict(found: Finding) -> dict[str, Any]:
+    return {
+        "asset_key": dg.AssetKey.from_user_string(found.asset),
+        "check_name": found.check,
+        "passed": not found.faults,
+        "severity": severity(found),
+        "description": found.description,
+        "metadata": finding_metadata(found),
+    }
 
 
 def severity(found: Finding) -> dg.AssetCheckSeverity:
