@@ -116,12 +116,15 @@ def gather(place: AggregationPlace, batches: Iterable[BatchName], window: Window
 def seal_sum(
     gathered: Gathered, aggregation: str, window: Window, minimum_clients: int, signing_key: SigningKey
 ) -> SealedBatch:
-    """The sum part; `RefusedError` where nothing or too little is left to sum."""
+    """The sum part; `RefusedError` where nothing or too little is left to sum.
+
+    A packet in two batches counts twice in the sum, as it does at the peer, and is one client toward the minimum.
+    """
     if not gathered.contributions:
         raise RefusedError(
             f"no batch of {aggregation} is left to sum ({len(gathered.left_out)} left out): nothing was written"
         )
-    clients = sum(len(part.counted) for part in gathered.contributions)
+    clients = len(counted_packets(gathered.contributions))
     if clients < minimum_clients:
         raise RefusedError(
             f"{clients} clients of {aggregation} count, the minimum is {minimum_clients}: nothing was written"

@@ -130,3 +130,12 @@ def test_the_minimum_is_of_clients_that_count(parties: Parties) -> None:
     seal_sum(gathered, AGGREGATION, WINDOW, CLIENTS, PROCESSOR_KEYS[0])
     with pytest.raises(RefusedError, match=f"{CLIENTS} clients .* the minimum is {CLIENTS + 1}"):
         seal_sum(gathered, AGGREGATION, WINDOW, CLIENTS + 1, PROCESSOR_KEYS[0])
+
+
+def test_a_packet_in_two_batches_is_one_client_toward_the_minimum(parties: Parties) -> None:
+    for batch in NAMES[:2]:
+        put(parties, batch, clients("the same"))
+    gathered = gather(parties.aggregation[0], NAMES[:2], WINDOW)
+    seal_sum(gathered, AGGREGATION, WINDOW, CLIENTS, PROCESSOR_KEYS[0])
+    with pytest.raises(RefusedError, match=f"^{CLIENTS} clients .* the minimum is {CLIENTS + 1}"):
+        seal_sum(gathered, AGGREGATION, WINDOW, CLIENTS + 1, PROCESSOR_KEYS[0])
