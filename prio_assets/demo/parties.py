@@ -1,11 +1,8 @@
 """The demo's parties: a directory with their keys, buckets and configuration file, and the processors' state."""
 
 import shutil
-from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from prio_assets.configuration import Configuration, load_configuration
 from prio_assets.demo.configuration_file import PublicKeys, configuration_text
@@ -15,8 +12,8 @@ from prio_assets.processor.processor import initialise_state, load_processor
 from prio_assets.wire.keys import (
     generate_packet_key_text,
     generate_signing_key_text,
-    parse_packet_public_key,
-    parse_verification_key,
+    public_packet_key_text,
+    public_signing_key_text,
 )
 
 MARKER = "made-by-prio-assets-demo"
@@ -111,16 +108,11 @@ def _make_keys(secrets: Path) -> PublicKeys:
     for party, text in packet.items():
         _write_secret(secrets / f"{party}-packet-key", text)
     return PublicKeys(
-        signing={party: _public_signing_key(text) for party, text in signing.items()},
-        packet={party: b64encode(parse_packet_public_key(text)).decode() for party, text in packet.items()},
+        signing={party: public_signing_key_text(text) for party, text in signing.items()},
+        packet={party: public_packet_key_text(text) for party, text in packet.items()},
     )
 
 
 def _write_secret(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text + "\n", "utf-8")
-
-
-def _public_signing_key(private_text: str) -> str:
-    public = parse_verification_key(private_text)
-    return b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()

@@ -121,6 +121,17 @@ def generate_packet_key_text(random: Callable[[int], bytes] = os.urandom) -> str
     return b64encode(_point(private.public_key()) + scalar).decode()
 
 
+def public_signing_key_text(private_text: str) -> str:
+    """The public half of a batch signing key, base64 of a SubjectPublicKeyInfo; InvalidKeyError as when parsed."""
+    public = parse_verification_key(private_text)
+    return b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def public_packet_key_text(private_text: str) -> str:
+    """The public half of a packet key, base64 of its point; InvalidKeyError as when parsed."""
+    return b64encode(parse_packet_public_key(private_text)).decode()
+
+
 def _draw_private(random: Callable[[int], bytes]) -> EllipticCurvePrivateKey:
     """A uniform private key: 32 random bytes, drawn again (once in 2**32) if they are no scalar of the curve."""
     while True:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from prio_assets.configuration import PortalConfiguration, ProcessorConfiguration
+from prio_assets.configuration import PortalConfiguration, ProcessorConfiguration, load_configuration
 from prio_assets.defs.portal import names as portal_names
 from prio_assets.defs.processor import names as processor_names
+from prio_assets.demo.processes import write_settings
+from prio_assets.wire.keys import parse_packet_public_key, parse_verification_key
 from tests.demo.by_hand import DemoByHand
 
 CHECKOUT = Path(__file__).parents[2]
@@ -51,7 +53,9 @@ def commands_here(document: Path) -> str:
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
     """A directory with a demo that has ended, and the programs of this Python."""
-    DemoByHand(tmp_path / "demo").run()
+    demo = DemoByHand(tmp_path / "demo")
+    write_settings(demo.place)
+    demo.run()
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, arguments in (("prio-assets", "-m prio_assets.cli.main"), ("python", "")):
@@ -74,6 +78,27 @@ def test_commands_run_as_written(document: Path, workplace: Path) -> None:
     if document.name == "operations.md":
         (shown,) = TEXT.findall(document.read_text())
         assert result.stdout.endswith(shown)
+        assert_keys_fit(workplace)
+        assert (workplace / "dagster-home/dagster.yaml").is_file()
+
+
+def assert_keys_fit(deployment: Path) -> None:
+    """The public keys in the configuration file are the halves of the secrets beside it, at everyone who needs them."""
+    configuration = load_configuration(deployment / "prio.yaml")
+    processors, portal, ingestor = configuration.processors, configuration.portal, configuration.ingestor
+    signing = {
+        party: {f"{party}-1": parse_verification_key((deployment / f"secrets/{party}-signing-key").read_text())}
+        for party in ("pha", "facilitator", "ingestor")
+    }
+    for name, peer in (("pha", "facilitator"), ("facilitator", "pha")):
+        assert processors[name].ingestor_keys == signing["ingestor"]
+        assert processors[name].peer_keys == signing[peer]
+    assert (portal.pha_keys, portal.facilitator_keys) == (signing["pha"], signing["facilitator"])
+    points = {
+        party: parse_packet_public_key((deployment / f"secrets/{party}-packet-key").read_text())
+        for party in ("pha", "facilitator")
+    }
+    assert (ingestor.pha_packet_key, ingestor.facilitator_packet_key) == (points["pha"], points["facilitator"])
 
 
 @pytest.mark.parametrize(("file", "text"), RUN_BY_CI.values(), ids=list(RUN_BY_CI))

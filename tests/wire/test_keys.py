@@ -28,6 +28,8 @@ from prio_assets.wire.keys import (
     parse_packet_public_key,
     parse_signing_key,
     parse_verification_key,
+    public_packet_key_text,
+    public_signing_key_text,
 )
 
 TESTS = Path(__file__).parents[1]
@@ -141,6 +143,14 @@ def test_generated_keys_are_of_the_accepted_forms() -> None:
     text = generate_packet_key_text()
     assert len(b64decode(text)) == 97
     assert parse_packet_decryption_key(text).public_point == b64decode(text)[:65]
+
+
+def test_public_halves_of_generated_keys() -> None:
+    signing, packet = generate_signing_key_text(), generate_packet_key_text()
+    assert parse_verification_key(public_signing_key_text(signing)) == parse_verification_key(signing)
+    assert b64decode(public_packet_key_text(packet)) == b64decode(packet)[:65]
+    for public in (public_signing_key_text, public_packet_key_text):
+        refuse(public, "no key")
 
 
 @pytest.mark.parametrize("generate", [generate_signing_key_text, generate_packet_key_text])
