@@ -1,6 +1,6 @@
 """The portal at work: what lies in its storages, and a window's two sum parts into the statistic that it publishes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,17 +12,21 @@ from prio_assets.storage.base import Store, copy_bytes, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import SumPartBatch, read_sum_part
 from prio_assets.wire.packets import digest
-from prio_assets.wire.windows import Window
+from prio_assets.wire.windows import Window, window_of
 
 
 @dataclass(frozen=True)
 class SumParts:
-    """The windows of one aggregation that have a complete sum part of either processor, and those with a statistic."""
+    """The windows of one aggregation that have a complete sum part of either processor, and those with a statistic.
+
+    `misnamed` has, by role, what other parts are named after though it is no window of the instance's period.
+    """
 
     aggregation: str
     pha: frozenset[Window]
     facilitator: frozenset[Window]
     published: frozenset[Window]
+    misnamed: Mapping[str, frozenset[Window]]
 
 
 def aggregations(settings: PortalConfiguration) -> list[str]:
@@ -38,11 +42,15 @@ def look_at(settings: PortalConfiguration, aggregation: str, begin: datetime, en
     stores = settings.stores
     within = names.sum_part_range(settings.instance, aggregation, begin, end)
     published = (names.parse_statistic_object(name) for name, _ in stores.statistics.list(*within))
+    pha = frozenset(_complete_parts(stores.pha_sum_parts, within, 0))
+    facilitator = frozenset(_complete_parts(stores.facilitator_sum_parts, within, 1))
+    misnamed = {window for window in pha | facilitator if window != window_of(window.start, settings.period)}
     return SumParts(
         aggregation=aggregation,
-        pha=frozenset(_complete_parts(stores.pha_sum_parts, within, 0)),
-        facilitator=frozenset(_complete_parts(stores.facilitator_sum_parts, within, 1)),
+        pha=pha - misnamed,
+        facilitator=facilitator - misnamed,
         published=frozenset(found[2] for found in published if found is not None),
+        misnamed={"pha": pha & misnamed, "facilitator": facilitator & misnamed},
     )
 
 

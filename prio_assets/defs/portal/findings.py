@@ -13,13 +13,17 @@ from prio_assets.defs.portal.names import (
     FACILITATOR_SUM_PARTS,
     PHA_SUM_PARTS,
     STORAGES_ANSWER,
+    WINDOWS_FIT,
     PortalKeys,
 )
 from prio_assets.defs.reports import Finding
+from prio_assets.settings import format_duration
+from prio_assets.wire.names import sum_part_objects
 from prio_assets.wire.windows import Window
 
 CHECKS = {
     BOTH_PARTS_ARRIVE: "No window has had one sum part without the other for longer than the grace.",
+    WINDOWS_FIT: "Each sum part is of a window of the instance's period.",
     STORAGES_ANSWER: "The portal's storages can be read.",
 }
 ASSETS = {"pha": PHA_SUM_PARTS, "facilitator": FACILITATOR_SUM_PARTS}
@@ -34,6 +38,7 @@ def findings(seen: Look, settings: PortalConfiguration, since: Since) -> list[Fi
     asset = PortalKeys(settings.name, settings.instance)[PHA_SUM_PARTS].to_user_string()
     return [
         Finding(asset, BOTH_PARTS_ARRIVE, dict(_lonely(seen, settings, since))),
+        Finding(asset, WINDOWS_FIT, dict(_misnamed(seen, settings))),
         Finding(asset, STORAGES_ANSWER, dict(seen.failures)),
     ]
 
@@ -44,6 +49,15 @@ def _lonely(seen: Look, settings: PortalConfiguration, since: Since) -> Iterator
             if seen.now - since(name, window, role) >= settings.grace:
                 missing = "facilitator" if role == "pha" else "PHA"
                 yield f"{name} {window.start:%Y-%m-%d %H:%M}", f"the {missing}'s sum part has not come"
+
+
+def _misnamed(seen: Look, settings: PortalConfiguration) -> Iterator[tuple[str, str]]:
+    """The sum parts that are passed over: no partition is theirs, or one that is another window's too."""
+    for name, parts in seen.parts.items():
+        for index, role in enumerate(ASSETS):
+            for window in sorted(parts.misnamed[role]):
+                header = sum_part_objects(settings.instance, name, window, index).header
+                yield header, f"{window} is no window of the period {format_duration(settings.period)}"
 
 
 def reported_since(instance: dg.DagsterInstance, settings: PortalConfiguration, now: datetime) -> Since:

@@ -10,6 +10,7 @@ AGGREGATES = "aggregates"
 
 SUM_PARTS_AGREE = "sum_parts_agree"
 BOTH_PARTS_ARRIVE = "both_parts_arrive"
+WINDOWS_FIT = "windows_fit"
 STORAGES_ANSWER = "storages_answer"
 
 
