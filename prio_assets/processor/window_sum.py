@@ -90,7 +90,8 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
     if stored is not None:
         take_all(_steps_to_publish(processor, aggregation, window, stored), processor.stores_by_name)
     part, reasons = _sum_part(processor, aggregation, window, entry, stored)
-    take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_by_name)
+    if stored is None:
+        take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_by_name)
     name = names.sum_part_objects(processor.settings.instance, aggregation, window, processor.settings.server_index)
     return WindowSum(entry, None, unready, open_header(SumPart, part.header, name.header), reasons)
 
@@ -170,24 +171,34 @@ def _sum_part(
         if stored is None:
             raise
         return stored, Counter()
-    _check_counted(processor, aggregation, entry, contributions)
+    _check_counted(processor, aggregation, entry, contributions, stored)
     part = make_sum_part(contributions, aggregation, window, processor.signing_key)
     if stored is not None and (stored.header, stored.packets) != (part.header, part.packets):
         raise ObjectConflictError(
-            f"the sum of {aggregation} {window} came out otherwise than the stored sum part; nothing is published"
+            f"the sum of {aggregation} {window} came out otherwise than the stored sum part; {_what_stays(stored)}"
         )
     return stored or part, sum((each.reasons for each in contributions), Counter())
 
 
 def _check_counted(
-    processor: ShareProcessor, aggregation: str, entry: LedgerEntry, contributions: Sequence[Contribution]
+    processor: ShareProcessor,
+    aggregation: str,
+    entry: LedgerEntry,
+    contributions: Sequence[Contribution],
+    stored: SealedBatch | None,
 ) -> None:
     """The packets that count now are those that counted when the window was decided."""
     if not np.array_equal(counted_packets(contributions), read_counted(processor.stores.state, aggregation, entry)):
         raise OperationalError(
-            f"the packets of ledger entry {entry.number} of {aggregation} are not those that count now; the inputs "
-            "changed, nothing is published"
+            f"the packets of ledger entry {entry.number} of {aggregation} are not those that count now; "
+            f"{_what_stays(stored)}"
         )
+
+
+def _what_stays(stored: SealedBatch | None) -> str:
+    """What an operator is told of a sum that came out otherwise."""
+    stays = "nothing is published" if stored is None else "the stored part stays as it is, and was sent"
+    return f"{stays}: look into what changed, the state storage or the validations and packets of the set"
 
 
 def _contribution(processor: ShareProcessor, batch: BatchName, listed: ListedBatch) -> Contribution:

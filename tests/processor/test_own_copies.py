@@ -1,14 +1,19 @@
 """What we have stored and sent holds, whatever becomes of keys, inputs and the peer's lists afterwards."""
 
+from collections import Counter
 from dataclasses import replace
+from typing import BinaryIO
 
 import pytest
 
-from prio_assets.errors import ObjectMissingError, OperationalError, PrioAssetsError, StateError
+from prio_assets.errors import ObjectConflictError, ObjectMissingError, OperationalError, PrioAssetsError, StateError
 from prio_assets.processor.agreement import make_own_list
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire import names
+from prio_assets.wire.columns import NO_UUIDS
+from prio_assets.wire.records import SumPart, decode, encode
+from tests.faults.memory_store import MemoryStore
 from tests.processor.agreement.material import AGGREGATION, BATCHES, FIRST, INSTANCE, STRANGER_KEY, WINDOWS
 from tests.processor.agreement.runs import run_until_cut
 from tests.processor.agreement.world import Rules, World
@@ -72,6 +77,45 @@ def test_a_stored_part_is_sent_though_its_inputs_were_replaced_and_the_run_fails
     with pytest.raises(OperationalError, match="replaced"):
         sum_of(world.processors[0])
     assert set(world.stores[0]["sum_parts"].objects) == set(PART)
+
+
+def test_a_sum_that_comes_out_otherwise_than_the_stored_part_is_told_with_what_became_of_that(world: World) -> None:
+    stored_but_not_sent(world)
+    state = world.stores[0]["state"].objects
+    header = decode(SumPart, state[PART.header], PART.header)
+    state[PART.header] = encode(replace(header, sum=header.sum[::-1]))
+    with pytest.raises(ObjectConflictError, match="the stored part stays as it is, and was sent: look into"):
+        sum_of(world.processors[0])
+    assert world.stores[0]["sum_parts"].objects == {name: state[name] for name in PART}
+
+
+@pytest.mark.parametrize(
+    ("writes", "what_stays"), [(2, "nothing is published"), (5, "the stored part stays as it is, and was sent")]
+)
+def test_other_packets_than_were_decided_on_are_told_with_what_became_of_the_part(
+    world: World, monkeypatch: pytest.MonkeyPatch, writes: int, what_stays: str
+) -> None:
+    propose_and_decide(world)
+    run_until_cut(world.processors[0], sum_of, writes)
+    monkeypatch.setattr("prio_assets.processor.window_sum.read_counted", lambda *_: NO_UUIDS)
+    with pytest.raises(OperationalError, match=f"not those that count now; {what_stays}: look into"):
+        sum_of(world.processors[0])
+    assert set(world.stores[0]["sum_parts"].objects) == (set(PART) if writes == 5 else set())
+
+
+def test_done_again_each_copy_is_compared_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    propose_and_decide(world)
+    sum_of(world.processors[0])
+    reads: Counter[str] = Counter()
+    portal, open_read = world.stores[0]["sum_parts"], MemoryStore.open_read
+
+    def counting(store: MemoryStore, name: str) -> BinaryIO:
+        reads[name] += store is portal
+        return open_read(store, name)
+
+    monkeypatch.setattr(MemoryStore, "open_read", counting)
+    sum_of(world.processors[0])
+    assert [reads[name] for name in PART] == [1, 1, 1]
 
 
 def test_without_inputs_and_without_a_stored_part_there_is_no_sum(world: World) -> None:
