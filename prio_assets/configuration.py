@@ -34,6 +34,7 @@ from prio_assets.settings import (
     format_duration,
     load_packet_decryption_keys,
     problem,
+    public_text,
 )
 from prio_assets.storage.base import Store
 from prio_assets.storage.urls import open_store
@@ -219,6 +220,11 @@ class ProcessorConfiguration(Party):
         """The parameters that batches of `aggregation` must have, or None where none are configured."""
         configured = self.aggregations.get(aggregation)
         return configured.parameters if configured else None
+
+    def rules_of(self, aggregation: str) -> tuple[str, ...]:
+        """What here decides what can be used of the peer's, as text: what was in vain may succeed once it changes."""
+        keys = (f"{identifier} {public_text(key)}" for identifier, key in sorted(self.peer_keys.items()))
+        return (str(self.expected_parameters(aggregation)), str(self.minimum_clients), *keys)
 
 
 class PortalStores(NamedTuple):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -107,6 +108,11 @@ def as_tuple(value: object) -> object:
 def parse_public_key(text: object) -> EllipticCurvePublicKey:
     """The public key in a text of any form that wire.keys takes."""
     return _parse_key(parse_verification_key, text)
+
+
+def public_text(key: EllipticCurvePublicKey) -> str:
+    """A public key as text, the same for every form that it was read from."""
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
 
 
 def parse_packet_key(text: object) -> bytes:

@@ -62,10 +62,10 @@ def pending_steps(
         yield from _sums_without_lists(survey, settings, now)
     elif settings.server_index == 0:
         yield from _proposals(survey, settings, now, quiet)
-        yield from _acceptances(survey)
+        yield from _acceptances(survey, settings)
     else:
         yield from _decisions(survey, settings, now)
-    yield from _sums(survey)
+    yield from _sums(survey, settings)
 
 
 def validations_of(survey: Survey, window: Window) -> str:
@@ -126,17 +126,34 @@ def _inside(batch: BatchName, window: Window) -> bool:
 
 
 def _pending(
-    window: Window, step: PendingStep, waits_for: str, batches: Iterable[BatchName], aggregation: str
+    survey: Survey,
+    settings: ProcessorConfiguration,
+    window: Window,
+    step: PendingStep,
+    waits_for: str,
+    batches: Iterable[BatchName],
+    facts: Iterable[str] = (),
 ) -> Pending:
+    """The step over these batches; what is wanted changes with them, with the settings and with the other `facts`.
+
+    A run that found that nothing can be done ended well: only another want has it tried again.
+    """
     ordered = tuple(sorted(batches))
-    return Pending(aggregation, window, step, waits_for, ordered, digest_of([step, *(b.base for b in ordered)]))
+    names = (batch.base for batch in ordered)
+    want = digest_of([step, *names, *settings.rules_of(survey.aggregation), *facts])
+    return Pending(survey.aggregation, window, step, waits_for, ordered, want)
+
+
+def _peer_sizes(survey: Survey, batches: Iterable[BatchName]) -> Iterator[str]:
+    """The peer's validations of these batches, as facts."""
+    return (f"{batch.base} has {survey.peer[batch]} bytes" for batch in batches if batch in survey.peer)
 
 
 def _validations(survey: Survey, settings: ProcessorConfiguration, now: datetime) -> Iterator[Pending]:
     """Batches to take in or to send; those that the peer must validate first, or that lack parameters, wait."""
     by_window: dict[tuple[Window, PendingStep, str], list[BatchName]] = defaultdict(list)
     for batch in survey.ingested:
-        if batch in survey.sent or batch in survey.rejections or batch.time < settings.first_window:
+        if batch in survey.sent or batch in survey.rejections:
             continue
         window = window_of(batch.time, settings.period)
         step = PendingStep.SEND if batch in survey.validated else PendingStep.VALIDATE
@@ -150,12 +167,10 @@ def _validations(survey: Survey, settings: ProcessorConfiguration, now: datetime
             waits_for = "" if batch in survey.peer else "the peer's validation"
         by_window[window, step, waits_for].append(batch)
     for (window, step, waits_for), batches in sorted(by_window.items()):
-        facts = [batch.base for batch in batches]
-        facts += [f"{batch.base} cleared {survey.cleared[batch].at}" for batch in batches if batch in survey.cleared]
+        facts = [f"{batch.base} cleared {survey.cleared[batch].at}" for batch in batches if batch in survey.cleared]
         if step == PendingStep.SEND:
-            facts += [f"{batch.base} {survey.peer[batch]}" for batch in batches if batch in survey.peer]
-        want = digest_of([step, *facts])
-        yield Pending(survey.aggregation, window, step, waits_for, tuple(sorted(batches)), want)
+            facts += _peer_sizes(survey, batches)
+        yield _pending(survey, settings, window, step, waits_for, batches, facts)
 
 
 def _proposals(
@@ -175,42 +190,44 @@ def _proposals(
         waits_for = ""
         if window not in survey.own_lists and not is_due(survey, settings, window, now, quiet.get(window)):
             waits_for = "the window's grace, or validations of its batches"
-        sizes = [f"{batch.base} {survey.peer[batch]}" for batch in batches]
-        want = digest_of([PendingStep.PROPOSE, str(settings.minimum_clients), *sizes])
-        yield Pending(survey.aggregation, window, PendingStep.PROPOSE, waits_for, tuple(batches), want)
+        facts = _peer_sizes(survey, batches)
+        yield _pending(survey, settings, window, PendingStep.PROPOSE, waits_for, batches, facts)
 
 
-def _acceptances(survey: Survey) -> Iterator[Pending]:
-    """Proposals whose answer is to come, or to be accepted and summed."""
+def _acceptances(survey: Survey, settings: ProcessorConfiguration) -> Iterator[Pending]:
+    """Proposals whose answer is to come, or to be accepted and summed.
+
+    An answer's batches may be older than what was looked at; of those the run that accepts it says what is missing.
+    """
     for window in sorted(survey.sent_lists - survey.decided.keys()):
         answer = survey.peer_lists.get(window)
         if answer is None:
             waits_for = survey.refused_lists.get(window, "the peer's answer")
-            yield _pending(window, PendingStep.SUM, waits_for, (), survey.aggregation)
+            yield _pending(survey, settings, window, PendingStep.SUM, waits_for, ())
             continue
         batches = [listed_name(survey.aggregation, listed) for listed in answer.batches]
-        missing = sum(batch not in survey.peer or batch not in survey.validated for batch in batches)
+        seen = [batch for batch in batches if batch.time >= survey.begin]
+        missing = sum(batch not in survey.peer or batch not in survey.validated for batch in seen)
         waits_for = f"{missing} validations that the answer names" if missing else ""
-        yield _pending(window, PendingStep.SUM, waits_for, batches, survey.aggregation)
+        yield _pending(survey, settings, window, PendingStep.SUM, waits_for, batches)
 
 
 def _decisions(survey: Survey, settings: ProcessorConfiguration, now: datetime) -> Iterator[Pending]:
-    """The second processor's answers, oldest window first, so that a batch goes into its own window if it can."""
-    older_is_open = False
+    """The second processor's answers, oldest window first, so that a batch goes into its own window if it can.
+
+    As with proposals, whoever asks for them takes the oldest that can be made, and an older one that fails holds up
+    none.
+    """
     for window in sorted(survey.peer_lists.keys() | survey.decided.keys()):
         if window in survey.sent_lists or window.end > now:
             continue
-        if window not in survey.decided and window not in survey.peer_lists:
-            continue
-        waits_for = "the decision of an older window" if older_is_open else ""
-        older_is_open = older_is_open or window not in survey.decided
         listed = survey.peer_lists[window].batches if window in survey.peer_lists else ()
         batches = [listed_name(survey.aggregation, each) for each in listed]
-        yield _pending(window, PendingStep.DECIDE, waits_for, batches, survey.aggregation)
+        yield _pending(survey, settings, window, PendingStep.DECIDE, "", batches)
     waiting = {window_of(batch.time, settings.period) for batch in candidates_anywhere(survey)}
     for window in sorted(waiting - survey.peer_lists.keys() - survey.decided.keys()):
         waits_for = survey.refused_lists.get(window, "the peer's proposal")
-        yield _pending(window, PendingStep.DECIDE, waits_for, (), survey.aggregation)
+        yield _pending(survey, settings, window, PendingStep.DECIDE, waits_for, ())
 
 
 def candidates_anywhere(survey: Survey) -> list[BatchName]:
@@ -235,12 +252,12 @@ def _sums_without_lists(survey: Survey, settings: ProcessorConfiguration, now: d
         stop = stop_of(window, settings)
         waits_for = f"the stop at {stop:%Y-%m-%d %H:%M} UTC" if now < stop else ""
         if batches:
-            yield _pending(window, PendingStep.SUM, waits_for, batches, survey.aggregation)
+            yield _pending(survey, settings, window, PendingStep.SUM, waits_for, batches)
 
 
-def _sums(survey: Survey) -> Iterator[Pending]:
+def _sums(survey: Survey, settings: ProcessorConfiguration) -> Iterator[Pending]:
     """Decided windows whose sum part the portal doesn't have yet."""
     for window, entry in sorted(survey.decided.items()):
         if entry.batches and window not in survey.sent_sums:
             batches = [listed_name(survey.aggregation, listed) for listed in entry.batches]
-            yield _pending(window, PendingStep.SUM, "", batches, survey.aggregation)
+            yield _pending(survey, settings, window, PendingStep.SUM, "", batches)

@@ -24,12 +24,13 @@ from prio_assets.wire.windows import Window, from_ms, window_of
 class Survey:
     """One aggregation of one processor, for the batches and windows of a range of time.
 
-    `ingested` are complete ingestion batches with their size in bytes, `peer` the peer's validations in our bucket with
-    theirs; `rejections` those batches whose last record leaves them out, `cleared` those that an operator has tried
-    again. `state_fault` says why nothing is decided.
+    Nothing before `begin` was looked at: what is there is not known. `ingested` are complete ingestion batches with
+    their size in bytes, `peer` the peer's validations in our bucket with theirs; `rejections` those batches whose last
+    record leaves them out, `cleared` those that an operator has tried again. `state_fault` says why nothing is decided.
     """
 
     aggregation: str
+    begin: datetime
     ingested: Mapping[BatchName, int]
     incomplete: frozenset[BatchName]
     validated: frozenset[BatchName]
@@ -48,8 +49,9 @@ class Survey:
 
 
 def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime) -> Survey:
-    """Look at the batches whose time is in [begin, end), and the windows that lie in it."""
+    """Look at the batches whose time is in [begin, end), and the windows that lie in it; not before the first one."""
     settings, stores = processor.settings, processor.stores
+    begin = max(begin, settings.first_window)
     trios = _trios(stores.ingestion, names.time_range(aggregation, begin, end))
     complete = {batch: sum(parts.values()) for batch, parts in trios.items() if len(parts) == 3}
     try:
@@ -67,6 +69,7 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
         refused |= _impossible_answers(processor, aggregation, peer_lists, own_lists, ledger)
     return Survey(
         aggregation=aggregation,
+        begin=begin,
         ingested=complete,
         incomplete=frozenset(trios.keys() - complete.keys()),
         validated=frozenset(_own_batches(processor, aggregation, begin, end, names.VALIDATIONS)),
@@ -87,8 +90,7 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
 
 def range_to_look_at(settings: ProcessorConfiguration, now: datetime) -> tuple[datetime, datetime]:
     """The whole windows that are looked at without being asked: those of the intake max age, to the one of `now`."""
-    begin = window_of(now - settings.intake_max_age, settings.period).start
-    return max(begin, settings.first_window), window_of(now, settings.period).end
+    return window_of(now - settings.intake_max_age, settings.period).start, window_of(now, settings.period).end
 
 
 def aggregations(processor: KeylessProcessor) -> list[str]:

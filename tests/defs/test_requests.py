@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from prio_assets.defs.processor.wishes import wishes_of
 from prio_assets.defs.requests import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -17,6 +18,9 @@ from prio_assets.defs.requests import (
     pause_after,
     requests,
 )
+from prio_assets.processor.pending import Pending, PendingStep
+from tests.processor.agreement.material import WINDOWS
+from tests.processor.agreement.world import Rules, processor_settings
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WISH = Wish("pha/own_validations", "kittens|2026-01-01-08:00", "want")
@@ -103,6 +107,14 @@ def test_of_a_queue_the_oldest_that_can_be_had_is_requested(first: str, expected
 def test_queues_do_not_hold_each_other_up() -> None:
     wishes = [Wish("pha/batch_lists", name, name, queue=name) for name in ("kittens", "votes")]
     assert len(decided(*wishes)) == 2
+
+
+@pytest.mark.parametrize("step", list(PendingStep))
+def test_lists_of_an_aggregation_stand_in_a_queue(step: PendingStep) -> None:
+    pending = [Pending("kittens", window, step, waits_for="", batches=(), want="want") for window in WINDOWS[:2]]
+    wishes = wishes_of(pending, processor_settings(Rules(), 0))
+    is_list = step in (PendingStep.PROPOSE, PendingStep.DECIDE)
+    assert [wish.queue for wish in wishes] == ["kittens" if is_list else None] * 2
 
 
 def test_all_that_is_wanted_of_a_partition_is_one_wish() -> None:

@@ -61,8 +61,7 @@ def by_window(
     """The batches by the window that holds the time in their path."""
     groups: dict[Window, list[BatchName]] = defaultdict(list)
     for batch in sorted(batches):
-        if batch.time >= settings.first_window:
-            groups[window_of(batch.time, settings.period)].append(batch)
+        groups[window_of(batch.time, settings.period)].append(batch)
     yield from sorted(groups.items())
 
 

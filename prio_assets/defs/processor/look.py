@@ -42,7 +42,7 @@ def look_at(processor: KeylessProcessor, *, look_back: timedelta = timedelta(0))
         failures["all aggregations"] = str(error)
     for name in usable(found, settings):
         try:
-            surveys[name] = survey(processor, name, max(begin - look_back, settings.first_window), end)
+            surveys[name] = survey(processor, name, begin - look_back, end)
         except PrioAssetsError as error:
             failures[name] = str(error)
     return Look(now, begin, tuple(found), surveys, failures)

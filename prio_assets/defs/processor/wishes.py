@@ -17,16 +17,19 @@ ASSETS = {
 }
 """The asset that does each step."""
 
+QUEUED = (PendingStep.PROPOSE, PendingStep.DECIDE)
+"""Of these the windows of an aggregation take turns, the oldest first: a batch goes into its own window if it can."""
+
 
 def wishes_of(pending: Iterable[Pending], settings: ProcessorConfiguration) -> list[Wish]:
-    """What can be done now, one wish an asset and partition; proposals of one aggregation stand in a queue."""
+    """What can be done now, one wish an asset and partition; lists of one aggregation stand in a queue."""
     return merged(
         [
             Wish(
                 asset=f"{settings.name}/{ASSETS[step.step]}",
                 partition=str(partition_key(step.aggregation, step.window)),
                 want=step.want,
-                queue=step.aggregation if step.step == PendingStep.PROPOSE else None,
+                queue=step.aggregation if step.step in QUEUED else None,
             )
             for step in pending
             if not step.waits_for
