@@ -54,7 +54,7 @@ def list_rejections(configuration: str, processor: str | None, aggregation_id: s
 
     for each in read_processors(configuration, processor):
         for batch, record in outstanding_rejections(each.own, aggregation_id):
-            click.echo(f"{each.settings.name} {batch.base}")
+            click.echo(f"{each.settings.name} {one_line(batch.base)}")
             click.echo(f"  {record.reason}: {one_line(record.details)}")
             if record.by:  # nobody is known of a record that is damaged
                 click.echo(f"  by {one_line(record.by)}, {from_ms(record.at):%Y-%m-%d %H:%M} UTC")

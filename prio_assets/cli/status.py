@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prio_assets.cli.logs import one_line
 from prio_assets.cli.options import any_processor_options, option, read_processors
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """The texts of a line."""
+    """The texts of a line; others name the folders that aggregations are."""
     window = row["window"]
-    return (
+    texts = (
         row["processor"],
         row["aggregation"] or "-",
         f"{window['start']} to {window['end']}" if window else "-",
@@ -90,3 +91,4 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         str(len(row["batches"])),
         row["waits_for"] or "nothing: it can be done now",
     )
+    return tuple(map(one_line, texts))

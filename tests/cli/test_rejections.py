@@ -2,12 +2,14 @@
 
 import getpass
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from prio_assets.processor.agreement import make_own_list
+from prio_assets.processor.operator_decisions import leave_out
 from prio_assets.processor.own_store import accepts_undecryptable
 from prio_assets.processor.validation import validate_batches
 from prio_assets.wire.names import BatchName
@@ -55,6 +57,17 @@ def test_a_rejection_of_intake_is_listed_with_its_reason(deployed: Deployed) -> 
     listed = deployed.run("rejections", "list").stdout
     assert listed.startswith(f"pha {batch.base}\n  digest_differs: ")
     assert "  by pha, 2023-06-01 02:00 UTC\n" in listed
+
+
+def test_names_and_details_forge_no_line(deployed: Deployed) -> None:
+    name = "x\x1b[31m\nnothing"
+    ingestion = deployed.folder / "pha" / "ingestion"
+    (ingestion / deployed.aggregation).rename(ingestion / name)
+    batch = replace(deployed.batches[0], aggregation=name)
+    leave_out(deployed.processor("pha").own, batch, "ada\nbob", "asked\n\x1b[31mto", deployed.now)
+    listed = deployed.run("rejections", "list").stdout
+    shown = f"pha {batch.base}".replace(name, "x [31m nothing")
+    assert listed == f"{shown}\n  left_out: asked  [31mto\n  by ada bob, 2023-06-01 02:00 UTC\n"
 
 
 def test_of_a_damaged_record_no_author_is_made_up(deployed: Deployed) -> None:

@@ -84,6 +84,15 @@ def test_the_table_has_a_line_for_each_step(deployed: Deployed) -> None:
     assert f"pha          kittens-seen  {start} to {end}  validate  3        nothing: it can be done now" in lines
 
 
+def test_a_folders_name_forges_no_line(deployed: Deployed) -> None:
+    deployed.state_init()
+    ingestion = deployed.folder / "pha" / "ingestion"
+    (ingestion / deployed.aggregation).rename(ingestion / "x\x1b[31m\nnothing is pending")
+    heading, line = deployed.run("status", "--processor", "pha").stdout.splitlines()
+    assert heading.startswith("processor")
+    assert line.startswith("pha        x [31m nothing is pending  2023/")
+
+
 def test_the_file_is_needed(deployed: Deployed) -> None:
     result = deployed.run("status", "--configuration", str(deployed.folder / "other.yaml"))
     assert "other.yaml: cannot be read" in error(result, 1)
