@@ -5,6 +5,7 @@ Only names, counts, durations and public parameters may become metadata: never a
 
 BATCHES = "batches"
 TABLE_OF_BATCHES = "table of batches"
+RECORD_OF_BATCHES = "record of batches"
 BATCHES_ACCEPTED = "batches accepted"
 BATCHES_REJECTED = "batches rejected"
 BATCHES_WAITING = "batches waiting"

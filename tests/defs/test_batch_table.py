@@ -1,10 +1,11 @@
-"""The table of batches reads back as it was written, and rows of several runs become one."""
+"""A batch's row reads back as it was recorded, and rows of several runs become one."""
 
+import json
 from collections import Counter
 
 import pytest
 
-from prio_assets.defs.processor.batch_table import BatchRow, merge, row_of_record
+from prio_assets.defs.processor.batch_table import BatchRow, merge, row_of_facts
 from prio_assets.processor.validation import BatchState
 
 SENT = BatchRow("a", "2026/01/01/00/00", BatchState.SENT, "", 50, 47, Counter({"undecryptable": 3}), 0.5)
@@ -14,7 +15,7 @@ FAILED = BatchRow("c", "2026/01/01/00/02", BatchState.FAILED, "disk: full")
 
 @pytest.mark.parametrize("row", [SENT, REJECTED, FAILED])
 def test_reads_back(row: BatchRow) -> None:
-    assert row_of_record(row.record) == row
+    assert row_of_facts(json.loads(json.dumps(row.facts))) == row
 
 
 def test_a_rejection_shows_its_reason_apart() -> None:
@@ -26,3 +27,15 @@ def test_packets_stay_known_when_a_later_run_does_not_read_them() -> None:
     later = BatchRow("a", SENT.time, BatchState.SENT)
     assert merge([SENT], [later, REJECTED]) == [REJECTED, SENT]
     assert merge(merge([SENT], [later]), []) == [SENT]
+
+
+def test_packets_stay_known_of_a_batch_that_fails_until_it_is_rejected() -> None:
+    (failed,) = merge([SENT], [BatchRow("a", SENT.time, BatchState.FAILED, "disk: full")])
+    assert (failed.state, failed.reason, failed.received, failed.rejected) == (
+        BatchState.FAILED,
+        "disk: full",
+        SENT.received,
+        SENT.rejected,
+    )
+    rejected = BatchRow("a", SENT.time, BatchState.REJECTED, "left_out: no")
+    assert merge([failed], [rejected]) == [rejected]

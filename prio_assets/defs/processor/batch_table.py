@@ -14,6 +14,9 @@ REASON_END = ": "
 
 FAULTY = (BatchState.REJECTED, BatchState.UNDECRYPTABLE, BatchState.FAILED)
 
+NEW = "new, for the next run"
+"""The state of a batch that came while a run was at work, which did not handle it."""
+
 
 @dataclass(frozen=True)
 class BatchRow:
@@ -27,6 +30,11 @@ class BatchRow:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The row as it is recorded; `row_of_facts` reads it."""
+        return vars(self) | {"rejected": dict(self.rejected)}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -60,18 +68,9 @@ def row_of_outcome(outcome: BatchOutcome) -> BatchRow:
     )
 
 
-def row_of_record(record: Mapping[str, Any]) -> BatchRow:
-    """The row that `BatchRow.record` was made of."""
-    return BatchRow(
-        batch=str(record["batch"]),
-        time=str(record["time"]),
-        state=str(record["state"]),
-        reason=REASON_END.join(text for text in (str(record["reason"]), str(record["details"])) if text),
-        received=int(record["packets"]),
-        accepted=int(record["accepted"]),
-        rejected=_counts_of_text(str(record["rejected packets"])),
-        seconds=float(record["seconds"]),
-    )
+def row_of_facts(facts: Mapping[str, Any]) -> BatchRow:
+    """The row that `BatchRow.facts` was made of."""
+    return BatchRow(**{**facts, "rejected": Counter(facts["rejected"])})
 
 
 def merge(earlier: Iterable[BatchRow], now: Iterable[BatchRow]) -> list[BatchRow]:
@@ -79,7 +78,7 @@ def merge(earlier: Iterable[BatchRow], now: Iterable[BatchRow]) -> list[BatchRow
     rows = {row.batch: row for row in earlier}
     for row in now:
         before = rows.get(row.batch)
-        if before is not None and before.received and not row.received and row.state not in FAULTY:
+        if before is not None and before.received and not row.received and row.state != BatchState.REJECTED:
             row = BatchRow(  # noqa: PLW2901 (this run did not read the packets, an earlier one did)
                 row.batch,
                 row.time,
@@ -102,8 +101,3 @@ def packets_by_reason(rows: Sequence[BatchRow]) -> Counter[str]:
 def text_of_counts(counts: Mapping[str, int]) -> str:
     """`undecryptable 3, uuid_malformed 1`; empty where there are none."""
     return ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-
-
-def _counts_of_text(text: str) -> Counter[str]:
-    pairs = (part.rpartition(" ") for part in text.split(", ") if part)
-    return Counter({label: int(count) for label, _, count in pairs})

@@ -12,6 +12,7 @@ from prio_assets.defs.processor.findings import findings
 from prio_assets.defs.processor.look import LOOK_BACK, Look, look_at
 from prio_assets.defs.processor.names import BATCH_LISTS, OWN_VALIDATIONS, SUM_PARTS, ProcessorKeys
 from prio_assets.defs.processor.quiet import from_cursor, observe, to_cursor
+from prio_assets.defs.processor.unreported import wishes_to_report
 from prio_assets.defs.processor.wishes import waiting_texts, wishes_of
 from prio_assets.defs.reports import Reporter
 from prio_assets.defs.runs import run_requests
@@ -74,7 +75,9 @@ def runs_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
             for name, survey in look.surveys.items()
             for step in pending_steps(survey, processor.settings, look.now, quiet.get(name, {}))
         ]
-        requests = run_requests(context.instance, wishes_of(pending, processor.settings))
+        wishes = wishes_of(pending, processor.settings)
+        wishes += wishes_to_report(context.instance, look.surveys.values(), wishes, processor.settings)
+        requests = run_requests(context.instance, wishes)
         waits = list(waiting_texts(pending))
         problems = [text for text in (text_of_failures(look), text_of_state(look)) if text]
         for problem in problems:

@@ -9,9 +9,9 @@ import dagster as dg
 from prio_assets.defs import metadata as keys
 from prio_assets.defs.processor.batch_table import (
     FAULTY,
+    NEW,
     BatchRow,
     packets_by_reason,
-    row_of_record,
     text_of_counts,
 )
 from prio_assets.defs.processor.names import (
@@ -40,17 +40,6 @@ COLUMNS = {
 }
 
 
-def earlier_rows(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> list[BatchRow]:
-    """The rows that the partition's last materialisation showed."""
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
-    records = instance.fetch_materializations(wanted, limit=1).records
-    materialization = records[0].asset_materialization if records else None
-    shown = materialization.metadata.get(keys.TABLE_OF_BATCHES) if materialization else None
-    if not isinstance(shown, dg.TableMetadataValue):
-        return []
-    return [row_of_record(record.data) for record in shown.records]
-
-
 def metadata(
     found: Survey, rows: Sequence[BatchRow], checks: Sequence[dg.AssetCheckResult], overrides: dict[str, list[str]]
 ) -> dict[str, Any]:
@@ -62,7 +51,7 @@ def metadata(
         keys.BATCHES_ACCEPTED: states[BatchState.SENT],
         keys.BATCHES_REJECTED: states[BatchState.REJECTED],
         keys.TABLE_OF_BATCHES: table([row.record for row in rows], COLUMNS),
-        keys.BATCHES_WAITING: states[BatchState.WAITS_FOR_PEER] + states[BatchState.KEPT_BACK],
+        keys.BATCHES_WAITING: states[BatchState.WAITS_FOR_PEER] + states[BatchState.KEPT_BACK] + states[NEW],
         keys.BATCHES_FAILED: states[BatchState.FAILED] + states[BatchState.UNDECRYPTABLE],
         keys.INCOMPLETE_BATCHES: len(found.incomplete),
         keys.PACKETS_RECEIVED: sum(row.received for row in rows),
@@ -77,12 +66,12 @@ def metadata(
     return facts
 
 
-def failure(rows: Sequence[BatchRow], facts: dict[str, Any]) -> dg.Failure:
-    """The run's end where batches failed for a reason that may go away."""
-    failed = [row for row in rows if row.state in (BatchState.FAILED, BatchState.UNDECRYPTABLE)]
+def failure(failed: Sequence[BatchRow], rows: Sequence[BatchRow], facts: dict[str, Any]) -> dg.Failure:
+    """The run's end where batches `failed` for a reason that may go away; `rows` are all of the window."""
     first = failed[0]
+    known = sum(row.state != NEW for row in rows)
     return dg.Failure(
-        description=f"{len(failed)} of {len(rows)} batches failed, the others are done; {first.batch}: {first.reason}",
+        description=f"{len(failed)} of {known} batches failed, the others are done; {first.batch}: {first.reason}",
         metadata=facts,
         allow_retries=False,
     )

@@ -11,7 +11,8 @@ from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.defs.checks import partitioned_checks
 from prio_assets.defs.failures import RETRIES, retried_if_operational
 from prio_assets.defs.partitions import partitions_of
-from prio_assets.defs.processor.batch_table import BatchRow, merge, row_of_outcome
+from prio_assets.defs.processor.batch_record import record_of_group, recorded_rows, version_of_sent
+from prio_assets.defs.processor.batch_table import NEW, BatchRow, merge, row_of_outcome
 from prio_assets.defs.processor.names import (
     BATCHES_ACCEPTED,
     INGESTION_BATCHES,
@@ -23,7 +24,9 @@ from prio_assets.defs.processor.names import (
 )
 from prio_assets.defs.processor.overrides import BatchOverrides, record_overrides
 from prio_assets.defs.processor.partition import aggregation_and_window_of
-from prio_assets.defs.processor.validation_report import check_results, earlier_rows, failure, metadata
+from prio_assets.defs.processor.validation_report import check_results, failure, metadata
+from prio_assets.defs.reports import DATA_VERSION
+from prio_assets.defs.runs import WANT
 from prio_assets.errors import OperationalError
 from prio_assets.processor.survey import Survey, survey
 from prio_assets.processor.validation import BatchState, validate_batches
@@ -52,6 +55,7 @@ def overrides_of_first_op(val: BatchOverrides) -> dict:
     description="Find the window's batches, and group those that are still to validate or to send.",
     ins={"ready": dg.In(dg.Nothing)},
     out={"groups": dg.DynamicOut(list), "overrides": dg.Out(dict)},
+    retry_policy=RETRIES,
 )
 def find_batches(
     context: dg.OpExecutionContext, config: BatchOverrides, processor: ShareProcessorResource
@@ -63,27 +67,35 @@ def find_batches(
         if config.given:
             record_overrides(actor, found.ingested, config, context.run_id)
             found = survey(actor, aggregation, window.start, window.end)
-        key = ProcessorKeys(processor.party)[OWN_VALIDATIONS]
-        reported = {row.batch for row in earlier_rows(context.instance, key, context.partition_key)}
-        groups = groups_of_batches(found, processor.settings, reported)
+        groups = groups_of_batches(found, processor.settings, batches_known(context, processor.party))
     yield dg.Output(config.given, "overrides")
     for number, group in enumerate(groups):
         yield dg.DynamicOutput(group, mapping_key=str(number), output_name="groups")
 
 
-@dg.op(description="Take in the batches of one group, keep and send their validations.", retry_policy=RETRIES)
-def validate_group(context: dg.OpExecutionContext, processor: ShareProcessorResource, group: list) -> list:
+@dg.op(
+    description="Take in the batches of one group, keep and send their validations.",
+    out=dg.Out(list),
+    retry_policy=RETRIES,
+)
+def validate_group(
+    context: dg.OpExecutionContext, processor: ShareProcessorResource, group: list
+) -> Iterator[dg.AssetObservation | dg.Output]:
     with retried_if_operational():
         outcomes = list(validate_batches(processor.processor, group))
-        failed = [outcome for outcome in outcomes if outcome.state == BatchState.FAILED]
-        if failed and context.retry_number < RETRIES.max_retries:
-            raise OperationalError(f"{len(failed)} of {len(group)} batches failed, the first: {failed[0].why}")
-    return outcomes
+        key = ProcessorKeys(processor.party)[OWN_VALIDATIONS]
+        record = record_of_group(key, context.partition_key, map(row_of_outcome, outcomes))
+    yield record
+    failed = [outcome for outcome in outcomes if outcome.state == BatchState.FAILED]
+    if failed and context.retry_number < RETRIES.max_retries:
+        raise OperationalError(f"{len(failed)} of {len(group)} batches failed, the first: {failed[0].why}")
+    yield dg.Output(outcomes)
 
 
 @dg.op(
     description="Say what became of the batches, and check it.",
     out={OWN_VALIDATIONS: dg.Out(dg.Nothing)} | {name: dg.Out(dg.Nothing, is_required=False) for name in CHECKS},
+    retry_policy=RETRIES,
 )
 def report_validations(
     context: dg.OpExecutionContext, processor: ShareProcessorResource, overrides: dict, outcomes: list
@@ -94,14 +106,15 @@ def report_validations(
         aggregation, window = aggregation_and_window_of(context, settings)
         found = survey(processor.keyless, aggregation, window.start, window.end)
         now = [row_of_outcome(outcome) for group in outcomes for outcome in group]
-        earlier = earlier_rows(context.instance, key, context.partition_key)
+        earlier = recorded_rows(context.instance, key, context.partition_key)
         rows = merge(merge(earlier, rows_of_survey(found)), now)
         checks = check_results(processor.processor, found, rows, key)
         facts = metadata(found, rows, checks, overrides)
     yield from checks
-    if any(row.state in (BatchState.FAILED, BatchState.UNDECRYPTABLE) for row in rows):
-        raise failure(rows, facts)
-    yield dg.Output(None, OWN_VALIDATIONS, metadata=facts)
+    failed = [row for row in now if row.state in (BatchState.FAILED, BatchState.UNDECRYPTABLE)]
+    if failed:
+        raise failure(failed, rows, facts)
+    yield dg.Output(None, OWN_VALIDATIONS, metadata=facts, tags={DATA_VERSION: version_of_sent(found.sent)})
 
 
 def own_validations_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
@@ -137,18 +150,27 @@ def own_validations_asset(settings: ProcessorConfiguration) -> dg.AssetsDefiniti
     return own_validations
 
 
-def groups_of_batches(
-    found: Survey, settings: ProcessorConfiguration, reported: Collection[str] = ()
-) -> list[list[BatchName]]:
-    """The batches to handle, in the order of their names, in groups worth a step.
+def batches_known(context: dg.OpExecutionContext, party: str) -> set[str]:
+    """The batches that need no handling once they are sent, since a run has recorded their packets.
 
-    They are those that are not sent, and those that were sent but that no run has `reported` yet. Toward a peer without
-    lists there is one group: which packet is left out as repeated depends on that order.
+    There are none in a run that no sensor requested: whoever starts one by hand, or a backfill, also wants the copies
+    completed that the other processor's bucket has lost.
+    """
+    if WANT not in context.run.tags:
+        return set()
+    rows = recorded_rows(context.instance, ProcessorKeys(party)[OWN_VALIDATIONS], context.partition_key)
+    return {row.batch for row in rows if row.accepted}
+
+
+def groups_of_batches(found: Survey, settings: ProcessorConfiguration, known: Collection[str]) -> list[list[BatchName]]:
+    """The batches to handle, in the order of their names, in groups worth a step: all but those sent that are `known`.
+
+    Toward a peer without lists there is one group: which packet is left out as repeated depends on that order.
     """
     groups: list[list[BatchName]] = []
     size = GROUP_BYTES
     for batch in sorted(found.ingested.keys() - found.rejections.keys()):
-        if batch in found.sent and str(batch.uuid) in reported:
+        if batch in found.sent and str(batch.uuid) in known:
             continue
         if size >= GROUP_BYTES and (settings.peer_has_lists or not groups):
             groups.append([])
@@ -161,12 +183,12 @@ def groups_of_batches(
 def rows_of_survey(found: Survey) -> Iterator[BatchRow]:
     """The rows of the window's batches as far as storage tells."""
     for batch in sorted(found.ingested):
-        state, reason = BatchState.FAILED, "not taken in yet"
+        state, reason = NEW, ""
         if batch in found.rejections:
             rejection = found.rejections[batch]
-            state, reason = BatchState.REJECTED, f"{rejection.reason}: {rejection.details}"
+            state, reason = BatchState.REJECTED.value, f"{rejection.reason}: {rejection.details}"
         elif batch in found.sent:
-            state, reason = BatchState.SENT, ""
+            state = BatchState.SENT.value
         elif batch in found.validated:
-            state, reason = BatchState.WAITS_FOR_PEER, ""
-        yield BatchRow(str(batch.uuid), format_minute(batch.time), state.value, reason)
+            state = BatchState.WAITS_FOR_PEER.value
+        yield BatchRow(str(batch.uuid), format_minute(batch.time), state, reason)

@@ -1,0 +1,140 @@
+"""What runs of `own_validations` record and report, whatever cuts them or comes while they are at work."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from prio_assets.errors import StorageError
+from prio_assets.processor.processor import KeylessProcessor, ShareProcessor
+from prio_assets.processor.survey import Survey, survey
+from prio_assets.processor.validation import BatchOutcome, validate_batches
+from prio_assets.wire.names import BatchName
+from tests.defs.daemon import Daemon
+from tests.defs.deployments import ingest
+
+PARTITION = "kittens-seen|2023-05-01-00:00"
+MODULE = "prio_assets.defs.processor.validations"
+
+
+def at(hour: float) -> datetime:
+    return datetime(2023, 5, 1, tzinfo=UTC) + timedelta(hours=hour)
+
+
+def launch_requested(daemon: Daemon) -> dg.ExecuteInProcessResult:
+    """The one run that the PHA's sensor requests."""
+    (request,) = daemon.tick("pha", "pha_runs").requests
+    return daemon.launch("pha", request)
+
+
+@pytest.fixture
+def discovered(daemon: Daemon) -> Daemon:
+    """One batch of one window is there, and its aggregation is a partition."""
+    ingest(daemon.deployment, "kittens-seen", at(1))
+    daemon.tick("pha", "pha_discovery")
+    return daemon
+
+
+@pytest.fixture
+def handled(monkeypatch: pytest.MonkeyPatch) -> list[list[BatchName]]:
+    """The groups of batches that runs handle."""
+    groups: list[list[BatchName]] = []
+
+    def spy(processor: ShareProcessor, batches: Sequence[BatchName]) -> Iterator[BatchOutcome]:
+        groups.append(list(batches))
+        return validate_batches(processor, batches)
+
+    monkeypatch.setattr(f"{MODULE}.validate_batches", spy)
+    return groups
+
+
+def test_a_batch_that_comes_while_a_run_is_at_work_is_left_to_the_next(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(processor: ShareProcessor, batches: Sequence[BatchName]) -> Iterator[BatchOutcome]:
+        yield from validate_batches(processor, batches)
+        ingest(discovered.deployment, "kittens-seen", at(2))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{MODULE}.validate_batches", slow)
+        result = launch_requested(discovered)
+    assert result.success
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    metadata = discovered.latest("pha/own_validations", PARTITION)
+    assert [row["state"] for row in metadata["table of batches"]] == ["sent", "new, for the next run"]
+    assert (metadata["batches accepted"], metadata["batches waiting"], metadata["batches failed"]) == (1, 1, 0)
+    assert launch_requested(discovered).success
+    assert discovered.latest("pha/own_validations", PARTITION)["batches accepted"] == 2
+
+
+@pytest.mark.parametrize(("step", "failing"), [("find_batches", 1), ("report_validations", 2)])
+def test_one_blip_of_a_storage_is_tried_again_in_every_step(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch, step: str, failing: int
+) -> None:
+    calls = 0
+
+    def flaky(processor: KeylessProcessor, aggregation: str, *times: datetime) -> Survey:
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise StorageError("one blip")
+        return survey(processor, aggregation, *times)
+
+    monkeypatch.setattr(f"{MODULE}.survey", flaky)
+    result = launch_requested(discovered)
+    assert result.success
+    retried = [event.step_key for event in result.all_events if event.is_step_up_for_retry]
+    assert retried == [f"pha__own_validations.{step}"]
+
+
+def test_what_was_sent_is_reported_though_its_run_did_not_come_to_it(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch, handled: list[list[BatchName]]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{MODULE}.check_results", lambda *_: 1 / 0)
+        assert not launch_requested(discovered).success
+    assert launch_requested(discovered).success
+    assert discovered.latest("pha/own_validations", PARTITION)["packets received"] == 3
+    assert [len(group) for group in handled] == [1]
+    assert discovered.tick("pha", "pha_runs").requests == []
+
+
+def test_a_worker_that_was_killed_before_it_recorded_its_group_is_made_up_for(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch, handled: list[list[BatchName]]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{MODULE}.record_of_group", lambda *_: 1 / 0)
+        assert not launch_requested(discovered).success
+    assert launch_requested(discovered).success
+    metadata = discovered.latest("pha/own_validations", PARTITION)
+    assert (metadata["batches accepted"], metadata["packets accepted"]) == (1, 3)
+    assert [len(group) for group in handled] == [1, 1]
+    assert discovered.tick("pha", "pha_runs").requests == []
+
+
+def test_a_window_of_more_batches_than_a_table_shows_is_recorded_whole(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, handled: list[list[BatchName]]
+) -> None:
+    monkeypatch.setattr("prio_assets.defs.tables.MOST_ROWS", 2)
+    monkeypatch.setattr("prio_assets.defs.processor.batch_record.PAGE", 1)
+    for hour in (1, 2, 3, 4):
+        ingest(daemon.deployment, "kittens-seen", at(hour))
+    daemon.tick("pha", "pha_discovery")
+    assert launch_requested(daemon).success
+    for hour in (5, 6):
+        ingest(daemon.deployment, "kittens-seen", at(hour))
+        assert launch_requested(daemon).success
+    assert [len(group) for group in handled] == [4, 1, 1]
+    metadata = daemon.latest("pha/own_validations", PARTITION)
+    assert (metadata["batches"], metadata["packets received"], len(metadata["table of batches"])) == (6, 18, 2)
+
+
+def test_a_run_that_no_sensor_requested_handles_what_was_sent_again(
+    discovered: Daemon, handled: list[list[BatchName]]
+) -> None:
+    for _ in range(2):
+        assert discovered.materialize("pha", PARTITION, "own_validations").success
+    assert [len(group) for group in handled] == [1, 1]
+    metadata = discovered.latest("pha/own_validations", PARTITION)
+    assert (metadata["packets received"], metadata["packets accepted"]) == (3, 3)
