@@ -18,7 +18,6 @@ from prio_assets.wire.records import BatchSignature, IngestionHeader, SumPart, V
 WITH_PACKETS: dict[str, type[IngestionHeader | ValidityHeader | SumPart]] = {
     record.schema_name: record for record in (IngestionHeader, ValidityHeader, SumPart)
 }
-SIGNATURE = BatchSignature.schema_name
 
 
 class Check(NamedTuple):
@@ -66,8 +65,10 @@ def _from_single_object(signature: BatchSignature) -> _Batch:
 
 
 def _read_signature(path: Path) -> BatchSignature | None:
-    data = _read(path)
-    return decode(BatchSignature, data, str(path)) if data and _states(data, SIGNATURE) else None
+    """The signature in the file, if that is what it says it is: a packet file is not read for finding out."""
+    if not path.is_file() or not _is_signature(path):
+        return None
+    return decode(BatchSignature, path.read_bytes(), str(path))
 
 
 def _read(path: Path) -> bytes | None:
@@ -81,11 +82,12 @@ def _digest_of(path: Path) -> bytes | None:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _states(data: bytes, record_name: str) -> bool:
-    try:
-        return stated_record(io.BytesIO(data), "") == record_name
-    except MalformedError:
-        return False
+def _is_signature(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            return stated_record(file, "") == BatchSignature.schema_name
+        except MalformedError:
+            return False
 
 
 def _check_digest(batch: _Batch) -> Check:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from prio_assets.cli.descriptions import PACKETS, RECORDS
+from prio_assets.cli.file_checks import check_file
 from prio_assets.wire.records import (
     BatchList,
     Counted,
@@ -250,6 +252,19 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, pattern: str) -> None:
     source = files(THREE, pattern)[0]
     path = write(tmp_path, source.name, source.read_bytes()[:-30])
     assert str(path) in error(run("inspect", path), 1)
+
+
+def test_a_packet_file_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = write(tmp_path, "wide.batch.avro", files(THREE, "pha/ingestion/**/*.avro")[0].read_bytes())
+    os.truncate(path, 64 << 20)
+    tracemalloc.start()
+    try:
+        checks = [check.text for check in check_file(path, {})]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "packet digest: not checked, there is no header beside this file" in checks
+    assert peak < 8 << 20
 
 
 def test_a_record_that_nothing_has_is_refused(tmp_path: Path) -> None:
