@@ -1,5 +1,6 @@
 """The program as a whole: its help, its messages, how it fails."""
 
+import errno
 import json
 import os
 import subprocess
@@ -146,6 +147,13 @@ def test_an_interrupt_ends_the_program_quietly(failing: Callable[[BaseException]
     result = run("fail")
     assert result.exit_code == 1
     assert result.stderr.strip() == "Aborted!"
+
+
+def test_a_reader_that_went_away_ends_the_program_quietly(failing: Callable[[BaseException], None]) -> None:
+    failing(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    result = run("fail")
+    assert result.exit_code == 1
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
