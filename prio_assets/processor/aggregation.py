@@ -17,7 +17,7 @@ from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, first_occurrenc
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import ValidityPackets, digest, encode_invalid_packets
-from prio_assets.wire.records import IngestionHeader, Parameters, SumPart, Totals, ValidityHeader
+from prio_assets.wire.records import Parameters, SumPart, Totals, ValidityHeader
 from prio_assets.wire.windows import Window, to_ms
 
 
@@ -51,16 +51,16 @@ def contribute(
     """Check the proofs of one batch and sum the data shares of the packets that count.
 
     `total` is the sum over all packets of `own` (uint64 [bins]), as intake computed it of this very packet file; then
-    only the packets that don't count are read again. Without it the counted packets are. `repeated` don't count.
+    only the packets that don't count are verified again. Without it the counted packets are. `repeated` don't count.
     """
     held = _proof_held(own, peer)
     counts = held & ~contained(own.uuids, repeated)
     counted = own.uuids[counts]
     if total is None:
-        data_sum = source.sum_of_packets(counted)
+        data_sum, received = source.sum_and_uuids(counted)
     else:
-        data_sum = field.subtract(total, source.sum_of_packets(own.uuids[~counts]))
-    received = source.uuids()
+        others, received = source.sum_and_uuids(own.uuids[~counts])
+        data_sum = field.subtract(total, others)
     left_out = received[~contained(received, counted)]
     reasons = Counter(
         {
@@ -85,8 +85,8 @@ def bound_total(totals: Totals | None, source: IngestionBatch, own: Validation) 
 def make_sum_part(
     contributions: Sequence[Contribution], aggregation: str, window: Window, signing_key: SigningKey
 ) -> SealedBatch:
-    """The signed sum part over the contributions, in their order; they have the same parameters (`BatchRejected`)."""
-    parameters = same_parameters(part.source.header for part in contributions)
+    """The signed sum part over the contributions, in their order. There is at least one; all have one's parameters."""
+    parameters = contributions[0].source.header.parameters
     total = np.zeros(parameters.bins, dtype=np.uint64)
     for part in contributions:
         total = field.add(total, part.data_sum)
@@ -108,21 +108,6 @@ def make_sum_part(
         total_individual_clients=sum(len(part.counted) for part in contributions),
     )
     return seal(header, packets, signing_key)
-
-
-def same_parameters(headers: Iterable[IngestionHeader]) -> Parameters:
-    """The parameters that all headers have; `BatchRejected` names the first that differs."""
-    first: Parameters | None = None
-    for header in headers:
-        if first is None:
-            first = header.parameters
-        elif header.parameters != first:
-            raise BatchRejected(
-                BatchReason.PARAMETERS_DIFFER, f"batch {header.batch_uuid} has {header.parameters}, others {first}"
-            )
-    if first is None:
-        raise BatchRejected(BatchReason.NO_PACKETS, "there is no batch to sum")
-    return first
 
 
 def common_parameters(batches: Mapping[BatchName, Parameters]) -> Parameters:

@@ -13,7 +13,7 @@ from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters, packets_per_chunk
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire.batches import check_parameters, check_path, open_header, open_signature, verify_header
-from prio_assets.wire.columns import Uuids, contained
+from prio_assets.wire.columns import NO_UUIDS, Uuids, contained
 from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName, ingestion_objects
 from prio_assets.wire.packets import read_chunks
@@ -52,41 +52,36 @@ class IngestionBatch:
         `select` gets the chunk and the position of its first packet in the file. After the last chunk the digest of
         the file has held, or `BatchRejected` is raised: until then nothing may leave.
         """
-        parameters = VerificationParameters(self.header.bins, self.opener.server_index)
         first = 0
-        with self.ingestion.open_read(self.packets_name) as stream:
-            limit = packets_per_chunk(self.header.bins)
-            for chunk in read_chunks(stream, self.header.packet_file_digest, self.packets_name, limit):
-                chosen = chunk if select is None else chunk.select(select(chunk, first))
-                first += len(chunk)
-                if len(chosen):
-                    yield chosen, self.opener.engine.verify(chosen, self.opener.packet_keys, parameters)
+        for chunk in self._chunks():
+            chosen = chunk if select is None else chunk.select(select(chunk, first))
+            first += len(chunk)
+            if len(chosen):
+                yield chosen, self._verify(chosen)
 
-    def sum_of_packets(self, wanted: Uuids) -> NDArray[np.uint64]:
-        """The sum mod p of the data shares of the packets `wanted` (by UUID), uint64 of shape [bins].
+    def sum_and_uuids(self, wanted: Uuids) -> tuple[NDArray[np.uint64], Uuids]:
+        """The sum mod p of the data shares of the packets `wanted` (by UUID), and which packets there are, in one pass.
 
-        A packet that cannot be verified now, though it was once, is an `OperationalError`: it is never left out.
+        The sum is uint64 of shape [bins]; the UUIDs, of all packets whose UUID is one, are uint8 of shape [n, 16] in
+        the order of the file. A packet that cannot be verified now, though it was once, is an `OperationalError`: it is
+        never left out.
         """
         total = np.zeros(self.header.bins, dtype=np.uint64)
-        if not len(wanted):
-            return total
-        missing = np.ones(len(wanted), dtype=bool)
-        is_wanted = lambda chunk, _: _has_uuid(chunk) & contained(chunk.uuids, wanted)  # noqa: E731 (one use)
-        for chunk, verification in self.verified_chunks(is_wanted):
-            if (verification.status != PacketReason.ACCEPTED).any():
-                reasons = text_of_reasons(count_reasons(verification.status))
-                raise OperationalError(
-                    f"packets of {self.packets_name} that were verified at intake cannot be verified now ({reasons}); "
-                    "give the packet keys of the intake"
-                )
-            total = field.add(total, verification.data_sum)
-            missing &= ~contained(wanted, chunk.uuids)
+        columns = [NO_UUIDS]
+        for chunk in self._chunks():
+            has_uuid = chunk.status != PacketReason.UUID_MALFORMED  # elsewhere the column is zero, which is a UUID too
+            columns.append(chunk.uuids[has_uuid])
+            chosen = chunk.select(has_uuid & contained(chunk.uuids, wanted))
+            if len(chosen):
+                total = field.add(total, self._sum_again(chosen))
+        uuids = np.concatenate(columns)
+        missing = ~contained(wanted, uuids)
         if missing.any():
             raise OperationalError(
                 f"{int(missing.sum())} packets that were verified at intake are missing in {self.packets_name}; "
                 "the ingestion batch was replaced"
             )
-        return total
+        return total, uuids
 
     def sum_of_positions(self, wanted: NDArray[np.intp]) -> NDArray[np.uint64]:
         """The sum mod p of the data shares of the packets at these positions of the file, uint64 of shape [bins]."""
@@ -96,19 +91,25 @@ class IngestionBatch:
             total = field.add(total, verification.data_sum)
         return total
 
-    def uuids(self) -> Uuids:
-        """The UUIDs of all packets whose UUID is one, in the order of the file; uint8 of shape [n, 16]."""
-        columns = [np.zeros((0, 16), dtype=np.uint8)]
+    def _chunks(self) -> Iterator[Chunk]:
         with self.ingestion.open_read(self.packets_name) as stream:
             limit = packets_per_chunk(self.header.bins)
-            for chunk in read_chunks(stream, self.header.packet_file_digest, self.packets_name, limit):
-                columns.append(chunk.uuids[_has_uuid(chunk)])
-        return np.concatenate(columns)
+            yield from read_chunks(stream, self.header.packet_file_digest, self.packets_name, limit)
 
+    def _verify(self, chunk: Chunk) -> Verification:
+        parameters = VerificationParameters(self.header.bins, self.opener.server_index)
+        return self.opener.engine.verify(chunk, self.opener.packet_keys, parameters)
 
-def _has_uuid(chunk: Chunk) -> NDArray[np.bool_]:
-    """True where a packet's UUID is one: elsewhere the column is zero, which is a UUID too."""
-    return chunk.status != PacketReason.UUID_MALFORMED
+    def _sum_again(self, chunk: Chunk) -> NDArray[np.uint64]:
+        """The sum of packets that intake accepted, all of them."""
+        verification = self._verify(chunk)
+        if (verification.status != PacketReason.ACCEPTED).any():
+            reasons = text_of_reasons(count_reasons(verification.status))
+            raise OperationalError(
+                f"packets of {self.packets_name} that were verified at intake cannot be verified now ({reasons}); "
+                "give the packet keys of the intake"
+            )
+        return verification.data_sum
 
 
 def open_ingestion_batch(
