@@ -1,7 +1,7 @@
 """Summing a decided window: the ledger's set in, the sum part out; our copy first, then the portal's."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -46,7 +46,7 @@ from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, Validation, check_packet_digest, open_header, open_signature
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
-from prio_assets.wire.records import LedgerEntry, ListedBatch, SumPart
+from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, SumPart
 from prio_assets.wire.uuids import uuid_columns
 from prio_assets.wire.windows import Window
 
@@ -65,7 +65,7 @@ class WindowSum:
 
     entry: LedgerEntry | None
     waiting: str | None
-    unready: dict[str, str]
+    unready: Mapping[UUID, BatchRejected]
     header: SumPart | None
     reasons: Counter[PacketReason]
 
@@ -79,8 +79,7 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
     """
     read_state(processor)
     agreement = _decide(processor, aggregation, window, override)
-    entry = agreement.entry
-    unready = {str(uuid): str(rejected) for uuid, rejected in agreement.unready.items()}
+    entry, unready = agreement.entry, agreement.unready
     if entry is None or not entry.batches:
         waiting = agreement.waiting if entry is None else None
         return WindowSum(entry, waiting, unready, header=None, reasons=Counter())
@@ -166,7 +165,9 @@ def _sum_part(
 ) -> tuple[SealedBatch, Counter[PacketReason]]:
     """The sum part, computed from the inputs and compared with the stored one; that one alone where inputs are gone."""
     try:
-        contributions = [_contribution(processor, listed_name(aggregation, each), each) for each in entry.batches]
+        contributions = [
+            _contribution(processor, listed_name(aggregation, each), each, entry.parameters) for each in entry.batches
+        ]
     except ObjectMissingError:
         if stored is None:
             raise
@@ -201,13 +202,18 @@ def _what_stays(stored: SealedBatch | None) -> str:
     return f"{stays}: look into what changed, the state storage or the validations and packets of the set"
 
 
-def _contribution(processor: ShareProcessor, batch: BatchName, listed: ListedBatch) -> Contribution:
+def _contribution(
+    processor: ShareProcessor, batch: BatchName, listed: ListedBatch, decided: Parameters
+) -> Contribution:
     """What one batch of the set adds; whatever does not hold now, though it did when it was decided, stops the sum."""
     try:
         own = read_own_validation(processor, batch)
         peer = read_peer_validation(processor, batch)
-        source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, own.header.parameters)
+        source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, expected=None)
         check_headers_agree(own.header, peer.header, source)
+        if source.header.parameters != decided:
+            parameters = source.header.parameters
+            raise OperationalError(f"{batch.base} has {parameters}, decided was {decided}; it was replaced")
         _check_digests(processor, batch, listed, (own, peer))
         _check_taken_in(processor, source, own)
         total = bound_total(processor.own.totals(batch, processor.own_keys), source, own)

@@ -38,6 +38,7 @@ ALWAYS_FINE = (FINE,) * 6
 NEVER = (LEFT_OUT,) * 6
 UNREAD = (STATE_STOPS,) * 3
 NOT_USED = (*UNREAD, FINE, FINE, FINE)  # when summing
+NOT_DECIDED = (*UNREAD, *(SUM_STOPS,) * 3)  # the batches have others
 
 TABLES: dict[str, Table] = {
     "PrioBatchSignature": {  # our validation: the store is ours alone, and the signing key may be no longer in use
@@ -85,11 +86,11 @@ TABLES: dict[str, Table] = {
         "aggregation_end_time": (*UNREAD, REFUSED_AT_PORTAL, STATE_STOPS, STATE_STOPS),
         "newest_end": NOT_USED,
         "minimum_clients": NOT_USED,
-        "bins": NOT_USED,
-        "epsilon": NOT_USED,
-        "prime": NOT_USED,
-        "number_of_servers": NOT_USED,
-        "hamming_weight": (STATE_STOPS, FINE, STATE_STOPS, FINE, FINE, FINE),
+        "bins": NOT_DECIDED,
+        "epsilon": NOT_DECIDED,
+        "prime": NOT_DECIDED,
+        "number_of_servers": NOT_DECIDED,
+        "hamming_weight": (STATE_STOPS, FINE, STATE_STOPS, *(SUM_STOPS,) * 3),
         "batches": (*UNREAD, SUM_STOPS, CLOSED, SUM_STOPS),
         "answer": (FINE, FINE, STATE_STOPS, FINE, FINE, FINE),
         "counted_digest": (STATE_STOPS,) * 6,

@@ -11,10 +11,20 @@ from prio_assets.processor.agreement import make_own_list
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire import names
+from prio_assets.wire.batches import seal, stored_validation
 from prio_assets.wire.columns import NO_UUIDS
-from prio_assets.wire.records import SumPart, decode, encode
+from prio_assets.wire.records import IngestionHeader, SumPart, decode, encode
 from tests.faults.memory_store import MemoryStore
-from tests.processor.agreement.material import AGGREGATION, BATCHES, FIRST, INSTANCE, STRANGER_KEY, WINDOWS
+from tests.processor.agreement.material import (
+    AGGREGATION,
+    BATCHES,
+    FIRST,
+    INGESTOR_KEY,
+    INSTANCE,
+    PROCESSOR_KEYS,
+    STRANGER_KEY,
+    WINDOWS,
+)
 from tests.processor.agreement.runs import run_until_cut
 from tests.processor.agreement.world import Rules, World
 
@@ -116,6 +126,23 @@ def test_done_again_each_copy_is_compared_once(world: World, monkeypatch: pytest
     monkeypatch.setattr(MemoryStore, "open_read", counting)
     sum_of(world.processors[0])
     assert [reads[name] for name in PART] == [1, 1, 1]
+
+
+def test_a_batch_that_has_other_parameters_than_were_decided_stops_the_sum(world: World) -> None:
+    propose_and_decide(world)
+    run_until_cut(world.processors[0], sum_of, 2)  # the packets, the ledger entry
+    stores, batch = world.stores[0], FIRST.name
+    own, peer = names.own_validation(batch), names.validity_objects(batch, 1).signature
+    for store, name, key in (("own_validations", own, 0), ("peer_validations", peer, 1)):
+        stored = stored_validation(stores[store].objects[name], batch, name)
+        other = seal(replace(stored.header, epsilon=0.5), stored.sealed.packets, PROCESSOR_KEYS[key])
+        stores[store].objects[name] = other.single_object()
+    ingestion = names.ingestion_objects(batch)
+    header = decode(IngestionHeader, stores["ingestion"].objects[ingestion.header], ingestion.header)
+    other = seal(replace(header, epsilon=0.5), stores["ingestion"].objects[ingestion.packets], INGESTOR_KEY)
+    stores["ingestion"].objects.update(zip(ingestion, other.three_objects(), strict=True))
+    with pytest.raises(OperationalError, match=f"{batch.base} has .* epsilon 0.5, .*; it was replaced"):
+        sum_of(world.processors[0])
 
 
 def test_without_inputs_and_without_a_stored_part_there_is_no_sum(world: World) -> None:
