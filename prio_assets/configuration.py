@@ -4,8 +4,10 @@ Loading reads the file and nothing else. Secrets stand in it as references only,
 error is one line, `file: path.to.key: what is wrong; the remedy`, and holds names, never a secret.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -37,7 +39,7 @@ from prio_assets.settings import (
     public_text,
 )
 from prio_assets.storage.base import Store
-from prio_assets.storage.urls import open_store
+from prio_assets.storage.urls import open_store, overlap
 from prio_assets.wire.batches import NUMBER_OF_SERVERS
 from prio_assets.wire.records import Parameters
 
@@ -145,7 +147,8 @@ class ProcessorConfiguration(Party):
     rejected_packets_limit: Share = 0.05
 
     peer_has_lists: bool
-    single_object_validations: bool = True
+    # Every revision of the reference reads three objects, the older ones nothing else.
+    single_object_validations: bool = Field(default_factory=lambda settings: settings.get("peer_has_lists", True))
     aggregations: dict[AggregationName, AggregationConfiguration] = Field(default_factory=dict)
 
     signing_key: SigningKeyReference
@@ -157,13 +160,25 @@ class ProcessorConfiguration(Party):
 
     @model_validator(mode="after")
     def check_intake_reaches_late_batches(self) -> Self:
-        needed = self.late_limit + self.period + self.grace
+        """A validation may come when grace ends; patience begins then, and its batch must be seen until it is over."""
+        parts = {key: getattr(self, key) for key in ("late_limit", "period", "grace", "patience")}
+        needed = sum(parts.values(), timedelta(0))
         if self.intake_max_age < needed:
-            late_limit, period, grace = map(format_duration, (self.late_limit, self.period, self.grace))
+            sum_of_parts = " + ".join(f"{key} {format_duration(part)}" for key, part in parts.items())
             raise problem(
-                f"{format_duration(self.intake_max_age)} is less than late_limit {late_limit} + period {period} + "
-                f"grace {grace} = {format_duration(needed)}; raise it, or lower late_limit",
+                f"{format_duration(self.intake_max_age)} is less than {sum_of_parts} = {format_duration(needed)}; "
+                "raise it, or lower late_limit",
                 key="intake_max_age",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def check_buckets_apart(self) -> Self:
+        """What we write for the peer must not stand among what we read of it."""
+        if overlap(self.peer_bucket, self.peer_validations):
+            raise problem(
+                "the same storage as peer_validations, or one is within the other; name the peer's bucket",
+                key="peer_bucket",
             )
         return self
 
@@ -316,14 +331,19 @@ class Configuration(Section):
 
     def _check_private_storages(self) -> None:
         """Own validations and state hold what no other party may see or change."""
-        owners: dict[str, str] = {}
+        for (first, location), (second, other) in combinations(self._locations(), 2):
+            is_private = any(where.endswith((".state", ".own_validations")) for where in (first, second))
+            if is_private and overlap(location, other):
+                raise problem(f"the same storage as {first}, or one is within the other; give each its own", key=second)
+
+    def _locations(self) -> Iterator[tuple[str, str]]:
+        """All storages with their paths in the file."""
         for path, party in self._parties():
             stores = ProcessorStores if isinstance(party, ProcessorConfiguration) else PortalStores
-            for key in stores._fields:
-                where = f"{path}.{key}"
-                owner = owners.setdefault(getattr(party, key), where)
-                if owner != where and any(place.endswith((".state", ".own_validations")) for place in (owner, where)):
-                    raise problem(f"the same storage as {owner}; give each its own", key=where)
+            yield from ((f"{path}.{key}", getattr(party, key)) for key in stores._fields)
+        if self.ingestor is not None:
+            yield "ingestor.pha_ingestion", self.ingestor.pha_ingestion
+            yield "ingestor.facilitator_ingestion", self.ingestor.facilitator_ingestion
 
     def _parties(self) -> list[tuple[str, ProcessorConfiguration | PortalConfiguration]]:
         parties: list[tuple[str, ProcessorConfiguration | PortalConfiguration]] = [

@@ -146,6 +146,7 @@ def test_peer_without_lists(load: Any, content: dict[str, Any]) -> None:
     del content["processors"]["pha"]["late_limit"]
     pha = load(content).processors["pha"]
     assert (pha.margin, pha.late_limit) == (timedelta(minutes=15), timedelta(0))
+    assert pha.single_object_validations is False
     assert pha.expected_parameters("kittens-seen") is None
 
 
@@ -199,6 +200,8 @@ def test_durations_are_said_as_they_are_written(text: str) -> None:
     assert format_duration(parse_duration(text)) == text
 
 
+APART = "the same storage as processors.{}, or one is within the other; give each its own"
+
 BAD_SETTINGS = [
     ("processors.pha.peroid", "8h", "processors.pha.peroid: unknown key; did you mean period?"),
     ("processors.pha.colour", 1, "processors.pha.colour: unknown key; remove it, or use instance, period, "),
@@ -244,8 +247,8 @@ BAD_SETTINGS = [
     (
         "processors.pha.intake_max_age",
         "2d",
-        "processors.pha.intake_max_age: 2d is less than late_limit 2d + period 8h + grace 1h = 57h; raise it, or lower "
-        "late_limit",
+        "processors.pha.intake_max_age: 2d is less than late_limit 2d + period 8h + grace 1h + patience 1h = 58h; "
+        "raise it, or lower late_limit",
     ),
     ("processors.pha.margin", "5m", "processors.pha.margin: only for a peer without lists; remove it"),
     (
@@ -311,15 +314,25 @@ BAD_SETTINGS = [
         "pha",
         "processors.facilitator.role: processors.pha has this role in the same instance; remove one of the two",
     ),
+    ("processors.pha.patience", "6d", "processors.pha.intake_max_age: 7d is less than late_limit 2d + period 8h + "),
+    ("processors.pha.own_validations", "pha/state", f"processors.pha.state: {APART.format('pha.own_validations')}"),
+    ("processors.facilitator.state", "pha/../pha/state", f"processors.facilitator.state: {APART.format('pha.state')}"),
     (
-        "processors.pha.own_validations",
-        "pha/state",
-        "processors.pha.state: the same storage as processors.pha.own_validations; give each its own",
+        "processors.facilitator.own_validations",
+        "pha/peer/own",
+        f"processors.facilitator.own_validations: {APART.format('pha.peer_validations')}",
     ),
     (
-        "processors.facilitator.state",
-        "pha/../pha/state",
-        "processors.facilitator.state: the same storage as processors.pha.state; give each its own",
+        "processors.pha.state",
+        "facilitator",
+        f"processors.pha.state: {APART.format('pha.peer_bucket')}",
+    ),
+    ("portal.statistics", "pha/state/statistics", f"portal.statistics: {APART.format('pha.state')}"),
+    ("ingestor.pha_ingestion", "pha/own", f"ingestor.pha_ingestion: {APART.format('pha.own_validations')}"),
+    (
+        "processors.pha.peer_bucket",
+        "pha/peer/ours",
+        "processors.pha.peer_bucket: the same storage as peer_validations, or one is within the other; name the peer's",
     ),
     ("processors.pha.peer_keys", {}, "processors.pha.peer_keys: empty; give at least one"),
     (
@@ -356,6 +369,23 @@ def test_bad_settings(
         load(content)
     assert str(error.value).startswith(f"{tmp_path / 'prio.yaml'}: {message}")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("party", ["pha", "facilitator"])
+def test_a_link_to_a_storage_that_the_peer_reads_is_not_private(
+    load: Any, content: dict[str, Any], tmp_path: Path, party: str
+) -> None:
+    bucket = tmp_path / content["processors"][party]["peer_bucket"]
+    bucket.mkdir(parents=True)
+    (tmp_path / "private").symlink_to(bucket)
+    content["processors"][party]["own_validations"] = "private/own"
+    with pytest.raises(ConfigurationError, match="one is within the other; give each its own"):
+        load(content)
+
+
+def test_storages_side_by_side_are_apart(load: Any, content: dict[str, Any]) -> None:
+    content["processors"]["pha"] |= {"state": "pha/own-state", "own_validations": "pha/own"}
+    load(content)
 
 
 def test_margin_beyond_grace(load: Any, content: dict[str, Any]) -> None:

@@ -118,7 +118,9 @@ def command(
     from prio_assets.wire.keys import parse_packet_public_key
 
     check_apart(
-        peer_output, facilitator_output, "--peer-output is --facilitator-output: give each processor a directory."
+        peer_output,
+        facilitator_output,
+        "--peer-output is --facilitator-output, or one is within the other: give each processor a directory.",
     )
     signing_key = read_signing_key(
         batch_signing_private_key, batch_signing_private_key_identifier, batch_signing_private_key_default_identifier

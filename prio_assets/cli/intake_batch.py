@@ -86,7 +86,11 @@ def command(
 
     warn_of_permission(permit_malformed_batch)
     if own_output:
-        check_apart(own_output, peer_output, "--own-output is --peer-output: what we keep the peer must not read.")
+        check_apart(
+            own_output,
+            peer_output,
+            "--own-output is --peer-output, or one is within the other: what we keep the peer must not read.",
+        )
     place = IntakePlace(
         ingestion=open_store(ingestor_input),
         opener=read_opener(is_first, ingestor_public_key, ingestor_public_key_identifier, packet_decryption_keys),

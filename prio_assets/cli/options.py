@@ -1,6 +1,5 @@
 """Options that several commands share, with the reference's names and environment variables."""
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -254,8 +253,10 @@ def open_output(url: str) -> "Store":
 
 
 def check_apart(first: str, second: str, message: str) -> None:
-    """Refuse one directory for two storages that must be two, however its path is written."""
-    if os.path.realpath(first) == os.path.realpath(second):
+    """Refuse one directory, or one within the other, for two storages that must be apart."""
+    from prio_assets.storage.urls import overlap
+
+    if overlap(first, second):
         raise click.UsageError(message, click.get_current_context())
 
 

@@ -1,5 +1,6 @@
 """From a storage URL of the configuration to a store."""
 
+import os
 from pathlib import Path
 
 from prio_assets.errors import ConfigurationError
@@ -21,3 +22,9 @@ def open_store(url: str) -> Store:
     if scheme in ("s3", "gs"):
         raise ConfigurationError(f"{url}: {scheme}:// storages are not supported yet, give the path of a directory")
     raise ConfigurationError(f"{url}: unknown scheme {scheme!r}, give the path of a directory")
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether one of two storages is the other or lies within it, however they are written, symbolic links included."""
+    paths = [os.path.realpath(url) for url in (first, second)]
+    return os.path.commonpath(paths) in paths

@@ -229,8 +229,9 @@ def test_wrong_usage_is_status_2(changes: dict[str, Any], said: str, tmp_path: P
     assert result.stderr.count("\n") == 1
 
 
-def test_what_is_kept_does_not_go_to_the_peer(tmp_path: Path) -> None:
-    result = intake(PLAIN, PLAIN.batches[0], tmp_path, own_output=tmp_path / "x" / "..")
+@pytest.mark.parametrize("own_output", ["x/..", "own"])
+def test_what_is_kept_does_not_go_to_the_peer(tmp_path: Path, own_output: str) -> None:
+    result = intake(PLAIN, PLAIN.batches[0], tmp_path, own_output=tmp_path / own_output)
     assert "--own-output is --peer-output" in error(result, 2)
     assert files(tmp_path) == {}
 
