@@ -3,8 +3,8 @@
 The signature is over the stored bytes of the header, and is verified before these are parsed; the header authenticates
 the stored bytes of the packets by their SHA-256. So bytes are kept as they were read, and never encoded again.
 
-Whoever gives the bytes bounds them: 1 MiB for an ingestion or validity header and for the signature object of a batch
-in three objects; packets, sum parts and signature objects that hold a whole batch may be far larger.
+Whoever gives the bytes bounds them. What they may become when they are decompressed is bounded here, by the kind of
+record: a few bytes of a stranger's could fill the memory before any signature is verified.
 """
 
 import math
@@ -25,6 +25,7 @@ from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName, Objects, Part, sum_part_objects, validity_objects
 from prio_assets.wire.packets import ValidityPackets, decode_invalid_packets, decode_validity_packets, digest
 from prio_assets.wire.records import (
+    SMALL_RECORD_BYTES,
     BatchSignature,
     IngestionHeader,
     Parameters,
@@ -82,17 +83,20 @@ def seal(header: IngestionHeader | ValidityHeader | SumPart, packets: bytes, sig
     return SealedBatch(data, packets, BatchSignature(signing_key.sign(data), signing_key.identifier))
 
 
-def open_signature(data: bytes, name: str) -> BatchSignature:
-    """The record in a signature object; BatchRejected (signature malformed) if it is none."""
+def open_signature(data: bytes, name: str, maximum_bytes: int = SMALL_RECORD_BYTES) -> BatchSignature:
+    """The record in a signature object; BatchRejected (signature malformed) if it is none.
+
+    Only a signature object that may be a whole batch, or a signed record, needs a higher limit than the usual one.
+    """
     try:
-        return decode(BatchSignature, data, name)
+        return decode(BatchSignature, data, name, maximum_bytes)
     except MalformedError as error:
         raise BatchRejected(BatchReason.SIGNATURE_MALFORMED, str(error)) from error
 
 
 def open_single_object(data: bytes, name: str) -> SealedBatch | None:
     """The batch that a signature object holds, not verified; None if it is one of three objects."""
-    return _embedded_batch(open_signature(data, name))
+    return _embedded_batch(open_signature(data, name, BatchSignature.maximum_bytes))
 
 
 def open_header(record_type: type[R], data: bytes, name: str) -> R:
@@ -222,7 +226,7 @@ def _read_batch(
 
     The names are those of the objects that hold the parts: of one object thrice where it is the whole batch.
     """
-    signature = open_signature(read(objects.signature), objects.signature)
+    signature = open_signature(read(objects.signature), objects.signature, BatchSignature.maximum_bytes)
     whole = _embedded_batch(signature)
     if whole is not None:
         objects = Objects(objects.signature, objects.signature, objects.signature)

@@ -10,9 +10,6 @@ import cramjam
 
 from prio_assets.errors import MalformedError
 
-MAXIMUM_BLOCK = 256 * 2**20
-"""Greatest decompressed size of a block in bytes. Writers flush at 16000 to 64000."""
-
 RAW_DEFLATE = -15
 SNAPPY_CHECKSUM_BYTES = 4
 SNAPPY_GREATEST_RATIO = 22
@@ -30,30 +27,30 @@ def compress(block: bytes, codec: str) -> bytes:
     return block
 
 
-def decompress(stored: bytes, codec: str) -> bytes:
-    """What `compress` was given, at most MAXIMUM_BLOCK bytes; else MalformedError."""
-    return _inflate(stored) if codec == "deflate" else _decompress_snappy(stored)
+def decompress(stored: bytes, codec: str, limit: int) -> bytes:
+    """What `compress` was given, at most `limit` bytes; else MalformedError."""
+    return _inflate(stored, limit) if codec == "deflate" else _decompress_snappy(stored, limit)
 
 
-def _inflate(stored: bytes) -> bytes:
+def _inflate(stored: bytes, limit: int) -> bytes:
     decompressor = zlib.decompressobj(wbits=RAW_DEFLATE)
     try:
-        block = decompressor.decompress(stored, MAXIMUM_BLOCK + 1)
+        block = decompressor.decompress(stored, limit + 1)
     except zlib.error as error:
         raise MalformedError(f"a block is not deflate data ({error})") from None
-    if len(block) > MAXIMUM_BLOCK:
-        raise MalformedError(f"a block decompresses to more than the limit of {MAXIMUM_BLOCK} bytes")
+    if len(block) > limit:
+        raise MalformedError(f"a block decompresses to more than the limit of {limit} bytes")
     if not decompressor.eof:
         raise MalformedError("a block's deflate data ends early")
     # What follows the deflate data is not looked at: fastavro leaves part of a zlib checksum there.
     return block
 
 
-def _decompress_snappy(stored: bytes) -> bytes:
+def _decompress_snappy(stored: bytes, limit: int) -> bytes:
     compressed, checksum = stored[:-SNAPPY_CHECKSUM_BYTES], stored[-SNAPPY_CHECKSUM_BYTES:]
     size = _snappy_size(compressed)
-    if size > MAXIMUM_BLOCK:
-        raise MalformedError(f"a block decompresses to more than the limit of {MAXIMUM_BLOCK} bytes")
+    if size > limit:
+        raise MalformedError(f"a block decompresses to more than the limit of {limit} bytes")
     if size > SNAPPY_GREATEST_RATIO * len(compressed):
         raise MalformedError("a block's snappy data states a size that it cannot have")
     try:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from fastavro import schemaless_reader, schemaless_writer
 
 from prio_assets.errors import MalformedError
-from prio_assets.wire.codecs import MAXIMUM_BLOCK, compress, decompress
+from prio_assets.wire.codecs import compress, decompress
 from prio_assets.wire.resolution import writer_schema
 from prio_assets.wire.schemas import datum_schema, embedded_schema
 
@@ -27,6 +27,9 @@ BLOCK_BYTES = 16000
 MAXIMUM_METADATA = 2**20
 PIECE = 2**20
 """How many bytes of a block are held at once, if no record is greater."""
+MAXIMUM_BYTES = 256 * 2**20
+"""Most bytes that are read of a record, and of a compressed block, where the reader sets no lower limit. Writers close
+blocks at 16000 to 64000 bytes."""
 
 Block = tuple[int, bytes]
 """How many records, and their encodings one after another."""
@@ -85,17 +88,24 @@ def encode_long(value: int) -> bytes:
 
 
 def read_records(
-    record_name: str, source: BinaryIO, name: str, maximum_records: int | None = None, *, any_text: bool = False
+    record_name: str,
+    source: BinaryIO,
+    name: str,
+    maximum_records: int | None = None,
+    *,
+    maximum_bytes: int = MAXIMUM_BYTES,
+    any_text: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The records of the container in `source`, resolved to our schema of `record_name`, UUIDs as texts.
 
     Reads block by block, and a block of codec null piece by piece, so that no more than a piece and a record are held.
     `source.read(n)` must give n bytes unless the source ends. Raises MalformedError, naming the object `name`, for
-    anything that is not such a container up to the source's end, or holds more than `maximum_records`. With `any_text`
-    a text that is not UTF-8 has replacement characters instead, so that it costs its record and not the object.
+    anything that is not such a container up to the source's end, or holds more than `maximum_records`, or a record or
+    compressed block that is, or decompresses to, more than `maximum_bytes`. With `any_text` a text that is not UTF-8
+    has replacement characters instead, so that it costs its record and not the object.
     """
     try:
-        yield from _read_records(record_name, source, maximum_records, any_text)
+        yield from _read_records(record_name, source, maximum_records, maximum_bytes, any_text)
     except MalformedError as error:
         raise MalformedError(f"{name}: {error}") from None
 
@@ -113,7 +123,7 @@ def stated_record(source: BinaryIO, name: str) -> str:
 
 
 def _read_records(
-    record_name: str, source: BinaryIO, maximum_records: int | None, any_text: bool
+    record_name: str, source: BinaryIO, maximum_records: int | None, maximum_bytes: int, any_text: bool
 ) -> Iterator[dict[str, Any]]:
     metadata = _read_header(source)
     sync = _take(source, SYNC_BYTES)
@@ -124,7 +134,7 @@ def _read_records(
         total += count
         if maximum_records is not None and total > maximum_records:
             raise MalformedError(f"holds more than {maximum_records} {record_name} records")
-        yield from _read_block(source, count, codec, read_datum)
+        yield from _read_block(source, count, codec, maximum_bytes, read_datum)
         if _take(source, SYNC_BYTES) != sync:
             raise MalformedError("a block does not end with the sync marker")
 
@@ -137,11 +147,32 @@ def _datum_reader(
     theirs, ours = writer_schema(metadata["avro.schema"], record_name)
 
     def read_datum(buffer: io.BytesIO) -> dict[str, Any]:
+        checked = buffer if ours is None else _WholeReads(buffer)
         return schemaless_reader(  # type: ignore[return-value]
-            buffer, theirs, ours, handle_unicode_errors="replace" if any_text else "strict"
+            checked,  # type: ignore[arg-type]
+            theirs,
+            ours,
+            handle_unicode_errors="replace" if any_text else "strict",
         )
 
     return read_datum
+
+
+class _WholeReads:
+    """A buffer of which all bytes that are asked for are there, or EOFError is raised.
+
+    fastavro sees to that itself for what it reads, but not for what it skips, the fields that a writer has beyond ours:
+    there it would take cut off bytes for whole ones, and skip an array of 2**62 numbers one by one at the end.
+    """
+
+    def __init__(self, buffer: io.BytesIO) -> None:
+        self._buffer = buffer
+
+    def read(self, size: int, /) -> bytes:
+        data = self._buffer.read(size)
+        if len(data) != size:
+            raise EOFError
+        return data
 
 
 def _read_header(source: BinaryIO) -> dict[str, bytes]:
@@ -190,27 +221,27 @@ def _text(key: bytes) -> str:
 
 
 def _read_block(
-    source: BinaryIO, count: int, codec: bytes, read_datum: Callable[[io.BytesIO], dict[str, Any]]
+    source: BinaryIO, count: int, codec: bytes, maximum_bytes: int, read_datum: Callable[[io.BytesIO], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     size = _read_long(source)
     if count < 0 or size < 0:
         raise MalformedError("a block has a negative count or size")
     if codec not in (b"deflate", b"snappy"):  # what is neither is taken as null
-        yield from _read_data(source, count, size, read_datum)
+        yield from _read_data(source, count, size, maximum_bytes, read_datum)
         return
-    if size > MAXIMUM_BLOCK:
-        raise MalformedError(f"a compressed block is over the limit of {MAXIMUM_BLOCK} bytes")
-    block = decompress(_take(source, size), codec.decode())
-    yield from _read_data(io.BytesIO(block), count, len(block), read_datum)
+    if size > maximum_bytes:
+        raise MalformedError(f"a compressed block is over the limit of {maximum_bytes} bytes")
+    block = decompress(_take(source, size), codec.decode(), maximum_bytes)
+    yield from _read_data(io.BytesIO(block), count, len(block), maximum_bytes, read_datum)
 
 
 def _read_data(
-    source: BinaryIO, count: int, size: int, read_datum: Callable[[io.BytesIO], dict[str, Any]]
+    source: BinaryIO, count: int, size: int, maximum_bytes: int, read_datum: Callable[[io.BytesIO], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """The `count` records in the next `size` bytes, which they must fill."""
     if count > size:
         raise MalformedError("a block states more records than it has bytes")
-    pieces = _Pieces(source, size)
+    pieces = _Pieces(source, size, maximum_bytes)
     for _ in range(count):
         yield pieces.read_datum(read_datum)
     if not pieces.at_end():
@@ -220,9 +251,10 @@ def _read_data(
 class _Pieces:
     """A block's bytes, of which only a piece is held: as much as the record being read needs."""
 
-    def __init__(self, source: BinaryIO, size: int) -> None:
+    def __init__(self, source: BinaryIO, size: int, maximum_bytes: int) -> None:
         self._source = source
         self._ahead = size
+        self._maximum_bytes = maximum_bytes
         self._piece = io.BytesIO()
 
     def read_datum(self, read_datum: Callable[[io.BytesIO], dict[str, Any]]) -> dict[str, Any]:
@@ -232,6 +264,8 @@ class _Pieces:
                 return read_datum(self._piece)
             except (EOFError, IndexError) as error:  # IndexError: a float that is cut off
                 self._extend(start, error)
+            except MemoryError:  # ours, not the data's
+                raise
             except Exception as error:  # fastavro raises many types for data that are none
                 raise MalformedError(_record_fault(error)) from None
 
@@ -244,9 +278,9 @@ class _Pieces:
         held = self._piece.read()
         if self._ahead == 0:
             raise MalformedError(_record_fault(error)) from None
-        if len(held) >= MAXIMUM_BLOCK:
-            raise MalformedError(f"a record is over the limit of {MAXIMUM_BLOCK} bytes")
-        more = min(self._ahead, max(PIECE, len(held)))
+        if len(held) >= self._maximum_bytes:
+            raise MalformedError(f"a record is over the limit of {self._maximum_bytes} bytes")
+        more = min(self._ahead, max(PIECE, len(held)), self._maximum_bytes - len(held))
         self._piece = io.BytesIO(held + _take(self._source, more))
         self._ahead -= more
 

@@ -11,12 +11,18 @@ from functools import cache, partial
 from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from prio_assets.errors import MalformedError
-from prio_assets.wire.containers import container, encode_datum, read_records
+from prio_assets.errors import MalformedError, RefusedError
+from prio_assets.wire.containers import MAXIMUM_BYTES, container, encode_datum, read_records
 from prio_assets.wire.uuids import parse_uuid
 
 MAXIMUM_SUM = 2**32 - 1
 """Greatest value that a sum's element may have: the reference reads unsigned 32-bit values and reduces them."""
+
+SMALL_RECORD_BYTES = 2**20
+SUM_BYTES = 8 * 2**20
+"""Enough for a sum over the most bins that a domain has, 2.5 MiB, and the UUIDs of 150,000 batches."""
+LIST_BYTES = 16 * 2**20
+"""Enough for 10,000 batches, 1 MiB, and the UUIDs of 400,000 packets that were counted elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,14 @@ class WithParameters:
 
 
 class Record:
-    """Base of the records; `schema_name` is the record's name in `avro-schema/`."""
+    """Base of the records; `schema_name` is the record's name in `avro-schema/`.
+
+    Of an encoded record `maximum_bytes` are read at most, and no greater one is written. As Python objects the bytes of
+    a record take up to sixty times the memory, and a stored object of some kilobytes may decompress to many mebibytes.
+    """
 
     schema_name: ClassVar[str]
+    maximum_bytes: ClassVar[int] = SMALL_RECORD_BYTES
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class BatchSignature(Record):
     """A signature over a header; with both later fields set, the whole batch in a single object."""
 
     schema_name = "PrioBatchSignature"
+    maximum_bytes = MAXIMUM_BYTES  # a whole batch; whoever expects none sets a lower limit
 
     batch_header_signature: bytes
     key_identifier: str
@@ -108,6 +120,7 @@ class SumPart(Record, WithParameters):
     """One share processor's sum of a window; `sum` holds unsigned 32-bit values, to be reduced modulo the prime."""
 
     schema_name = "PrioSumPart"
+    maximum_bytes = SUM_BYTES
 
     batch_uuids: tuple[UUID, ...]
     name: str
@@ -141,6 +154,7 @@ class BatchList(Record, WithParameters):
     """The first processor's proposal of what a window sums, or the second's answer, which is the set."""
 
     schema_name = "PrioBatchList"
+    maximum_bytes = LIST_BYTES
 
     instance_name: str
     name: str
@@ -161,6 +175,7 @@ class Totals(Record, WithParameters):
     """Our summed shares of one batch; `sum` holds unsigned 32-bit values."""
 
     schema_name = "Totals"
+    maximum_bytes = SUM_BYTES
 
     batch_uuid: UUID
     bins: int
@@ -217,6 +232,7 @@ class LedgerEntry(Record, WithParameters):
     """A decided window: the set of batches that is summed for it, once."""
 
     schema_name = "LedgerEntry"
+    maximum_bytes = MAXIMUM_BYTES  # with a list and its object; nobody else writes to where entries are
 
     number: int
     aggregation_start_time: int
@@ -238,6 +254,7 @@ class Counted(Record):
     """The packets that a ledger entry counts: their UUIDs, 16 bytes each, sorted."""
 
     schema_name = "Counted"
+    maximum_bytes = MAXIMUM_BYTES  # 16 bytes a client
 
     uuids: bytes
 
@@ -256,18 +273,26 @@ R = TypeVar("R", bound=Record)
 
 
 def encode(record: Record) -> bytes:
-    """The object that holds one record: an Avro container, the same bytes for the same record."""
+    """The object that holds one record: an Avro container, the same bytes for the same record.
+
+    Raises RefusedError for a record that would be too large to be read.
+    """
     datum = encode_datum(record.schema_name, _to_avro(record))
+    if len(datum) > record.maximum_bytes:
+        size, limit = len(datum), record.maximum_bytes
+        raise RefusedError(f"a {record.schema_name} record of {size} bytes is not written: {limit} are read at most")
     return container(record.schema_name, [(1, datum)], sync_seed=datum)
 
 
-def decode(record_type: type[R], data: bytes, name: str) -> R:
-    """The one record that the object `name` holds in `data`.
+def decode(record_type: type[R], data: bytes, name: str, maximum_bytes: int | None = None) -> R:
+    """The one record, of at most its type's `maximum_bytes` or these, that the object `name` holds in `data`.
 
     Raises MalformedError for anything but a container of exactly one such record, for a batch's UUID that is none, and
     for a sum with a value that is no unsigned 32-bit integer.
     """
-    records = list(read_records(record_type.schema_name, io.BytesIO(data), name, maximum_records=1))
+    limit = record_type.maximum_bytes if maximum_bytes is None else maximum_bytes
+    source = io.BytesIO(data)
+    records = list(read_records(record_type.schema_name, source, name, maximum_records=1, maximum_bytes=limit))
     if not records:
         raise MalformedError(f"{name}: holds no {record_type.schema_name} record")
     try:

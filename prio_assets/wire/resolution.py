@@ -42,6 +42,8 @@ def writer_schema(text: bytes, record_name: str) -> tuple[Schema, Schema | None]
         return ours, None
     try:
         return parse_schema(rebuilt), ours  # type: ignore[return-value]
+    except MemoryError:  # ours, not the schema's
+        raise
     except Exception as error:  # fastavro raises many types for a schema that is none
         raise MalformedError(f"its schema is not valid ({type(error).__name__})") from None
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from prio_assets.errors import BatchReason, BatchRejected
 from prio_assets.wire.batches import open_header, open_signature, verify_header
 from prio_assets.wire.keys import SigningKey, VerificationKeys
-from prio_assets.wire.records import BatchList, BatchSignature, Totals, encode
+from prio_assets.wire.records import SMALL_RECORD_BYTES, BatchList, BatchSignature, Totals, encode
 
 SealedRecord = TypeVar("SealedRecord", BatchList, Totals)
 
@@ -26,7 +26,7 @@ def open_record(record_type: type[SealedRecord], data: bytes, keys: Verification
 
     Raises `BatchRejected` that names the object.
     """
-    signature = open_signature(data, name)
+    signature = _open(record_type, data, name)
     header = _embedded_header(signature, record_type, name)
     verify_header(header, signature, keys, name)
     return open_header(record_type, header, name)
@@ -37,7 +37,12 @@ def stored_record(record_type: type[SealedRecord], data: bytes, name: str) -> Se
 
     Raises `BatchRejected` that names the object.
     """
-    return open_header(record_type, _embedded_header(open_signature(data, name), record_type, name), name)
+    return open_header(record_type, _embedded_header(_open(record_type, data, name), record_type, name), name)
+
+
+def _open(record_type: type[SealedRecord], data: bytes, name: str) -> BatchSignature:
+    """The signature object that holds such a record: as large as the record may be, and what a signature may have."""
+    return open_signature(data, name, record_type.maximum_bytes + SMALL_RECORD_BYTES)
 
 
 def _embedded_header(signature: BatchSignature, record_type: type[SealedRecord], name: str) -> bytes:

@@ -9,20 +9,21 @@ from typing import BinaryIO
 
 import pytest
 
-from prio_assets.errors import BatchReason, BatchRejected
+from prio_assets.errors import BatchReason, BatchRejected, RefusedError
 from prio_assets.ingestor.batches import sample_parameters
 from prio_assets.processor.pending import PendingStep
 from prio_assets.processor.readiness import read_ready
 from prio_assets.processor.validation import BatchState
 from prio_assets.storage.base import LARGE_OBJECT_BYTES
-from prio_assets.wire.containers import SYNC_BYTES, container, encode_long
-from prio_assets.wire.names import validity_objects
+from prio_assets.wire.containers import SYNC_BYTES, container, encode_datum, encode_long
+from prio_assets.wire.names import batch_list, ingestion_objects, validity_objects
 from prio_assets.wire.packets import MAXIMUM_PACKETS
+from prio_assets.wire.records import BatchList
 from tests.faults.crafting import batch_of, packets_of, with_faulty, with_header
-from tests.faults.deployment import Deployment, check_sum, rejection_reason, work
-from tests.faults.material import FAULTY, PROCESSOR_KEYS, SOUND, sealed_batch
+from tests.faults.deployment import Deployment, check_sum, decide_or_accept, rejection_reason, work
+from tests.faults.material import AGGREGATION, FAULTY, PROCESSOR_KEYS, SOUND, WINDOW, sealed_batch
 from tests.faults.memory_store import MemoryStore
-from tests.faults.signing import replace_ingestion_packets, resealed
+from tests.faults.signing import replace_ingestion_header, replace_ingestion_packets, resealed, signed_record
 
 MEBIBYTE = 2**20
 GREATEST_LONG = encode_long(2**63 - 1)
@@ -106,6 +107,54 @@ def test_a_packet_file_that_grows_when_decompressed(codec: str, index: int) -> N
         work(deployment)
     assert rejection_reason(deployment, index) == BatchReason.NO_ACCEPTED_PACKETS
     check_sum(deployment, batches=[SOUND])
+
+
+def _grown(record: str, datum: bytes) -> bytes:
+    """An object of some kilobytes that decompresses to this record of tens of mebibytes."""
+    data = container(record, [(1, datum)], b"", "deflate")
+    assert len(data) < MEBIBYTE // 4
+    return data
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_signature_that_grows_when_decompressed(index: int) -> None:
+    """Whoever can write to the bucket can write it: no key is needed."""
+    identifier = bytes(32 * MEBIBYTE)
+    datum = encode_long(0) + encode_long(len(identifier)) + identifier + encode_long(0) * 2
+    deployment = with_faulty({})
+    name = ingestion_objects(FAULTY).signature
+    deployment.store(index, "ingestion").objects[name] = _grown("PrioBatchSignature", datum)
+    with at_most(8 * MEBIBYTE):
+        work(deployment)
+    assert rejection_reason(deployment, index) == BatchReason.SIGNATURE_MALFORMED
+    check_sum(deployment, batches=[SOUND])
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_header_that_grows_when_decompressed(index: int) -> None:
+    datum = encode_long(0) + encode_long(32 * MEBIBYTE) + bytes(32 * MEBIBYTE)
+    deployment = with_faulty({})
+    replace_ingestion_header(deployment, index, _grown("PrioIngestionHeader", datum))
+    with at_most(8 * MEBIBYTE):
+        work(deployment)
+    assert rejection_reason(deployment, index) == BatchReason.HEADER_MALFORMED
+    check_sum(deployment, batches=[SOUND])
+
+
+@pytest.mark.parametrize("writer", [0, 1])
+def test_a_list_of_very_many_batches(
+    writer: int, proposed_deployment: Deployment, decided_deployment: Deployment
+) -> None:
+    """The fields of each batch are empty, so as an object it takes far more memory than the bytes it has."""
+    deployment = (proposed_deployment, decided_deployment)[writer].copy()
+    none = BatchList("", "", 0, 1, 1.0, 17, 2, None, 0, 0, 0, ())
+    without_end = encode_datum("PrioBatchList", dataclasses.asdict(none)).removesuffix(encode_long(0))
+    count = 4 * MEBIBYTE
+    header = _grown("PrioBatchList", without_end + encode_long(count) + bytes(5 * count) + encode_long(0))
+    name = batch_list(AGGREGATION, WINDOW, writer)
+    deployment.store(1 - writer, "peer_validations").objects[name] = signed_record(header, PROCESSOR_KEYS[writer])
+    with at_most(64 * MEBIBYTE), pytest.raises(RefusedError, match="limit"):
+        decide_or_accept(deployment.processors[1 - writer])
 
 
 def _many(record: str, fields: int) -> bytes:

@@ -5,6 +5,7 @@ import itertools
 import json
 import time
 import tracemalloc
+from types import ModuleType
 from typing import Any
 
 import fastavro
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prio_assets.errors import MalformedError
-from prio_assets.wire import codecs, containers
+from prio_assets.wire import containers, resolution
 from prio_assets.wire.codecs import compress
 from prio_assets.wire.containers import container, encode_datum, encode_long, read_records, write_container
 from prio_assets.wire.schemas import embedded_schema, record_names, schema
@@ -258,6 +259,66 @@ def test_a_block_read_in_pieces_is_the_same(piece: int, monkeypatch: pytest.Monk
     assert read(data) == records
 
 
+@pytest.mark.parametrize("name", record_names())
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_record_is_read_wherever_a_piece_cuts_it(
+    name: str, monkeypatch: pytest.MonkeyPatch, data: st.DataObject
+) -> None:
+    records = data.draw(st.lists(records_of(name), max_size=3))
+    written = write_container(name, records, b"seed")
+    for piece in (1, 2, 3, 5, 7, 11):
+        monkeypatch.setattr(containers, "PIECE", piece)
+        assert read(written, name) == records
+
+
+EXTRAS: dict[str, tuple[Any, Any]] = {
+    "string": ("string", "é" * 9),
+    "bytes": ("bytes", b"x" * 13),
+    "fixed": ({"type": "fixed", "name": "Fixed", "size": 13}, b"y" * 13),
+    "union": (["null", "bytes"], b"z" * 13),
+    "boolean": ("boolean", True),
+    "array": ({"type": "array", "items": "double"}, [0.5, 1.5]),
+    "map": ({"type": "map", "values": "string"}, {"key": "value"}),
+}
+
+
+def with_extra(extra: Any) -> dict[str, Any]:
+    return record_type([*fields_of("Sent"), {"name": "extra", "type": extra}])
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_field_that_is_skipped_may_be_cut_by_a_piece(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    its_type, value = EXTRAS[extra]
+    data = write_plainly(with_extra(its_type), [{**SENT, "extra": value}] * 5)
+    for piece in range(1, 80):
+        monkeypatch.setattr(containers, "PIECE", piece)
+        assert read(data) == [SENT] * 5
+
+
+CUT_EXTRAS: dict[str, tuple[Any, bytes]] = {
+    "string": ("string", encode_long(10**6)),
+    "bytes": ("bytes", encode_long(10**6) + b"x"),
+    "negative bytes": ("bytes", encode_long(-1) + b"x"),
+    "fixed": (EXTRAS["fixed"][0], b"y" * 12),
+    "union": (["null", "bytes"], encode_long(1) + encode_long(10**6)),
+    "double": ("double", bytes(7)),
+    "boolean": ("boolean", b""),
+    "endless array of fixed": ({"type": "array", "items": EXTRAS["fixed"][0]}, encode_long(2**62)),
+    "endless array of doubles": ({"type": "array", "items": "double"}, encode_long(2**62) + bytes(8)),
+    "endless array of booleans": ({"type": "array", "items": "boolean"}, encode_long(2**62)),
+    "array of giant size": ({"type": "array", "items": "long"}, encode_long(-1) + encode_long(2**62)),
+}
+
+
+@pytest.mark.parametrize("extra", CUT_EXTRAS)
+def test_a_field_that_is_skipped_must_be_there(extra: str) -> None:
+    its_type, value = CUT_EXTRAS[extra]
+    data = header(schema_text=json.dumps(with_extra(its_type)).encode()) + block(DATUM + value)
+    with pytest.raises(MalformedError, match="a record is malformed"):
+        read(data)
+
+
 def test_a_float_that_a_piece_cuts_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = record_type([{"name": "a", "type": "double"}, {"name": "b", "type": "float"}, *fields_of("Sent")])
     data = write_plainly(theirs, [{"a": 1.0, "b": 2.0, **SENT}] * 5)
@@ -293,18 +354,38 @@ def test_a_huge_block_is_not_held_whole() -> None:
     assert read_count == count
 
 
-def test_a_record_over_the_limit_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "PIECE", 100)
-    monkeypatch.setattr(containers, "MAXIMUM_BLOCK", 1000)
+THOUSAND = encode_datum("Sent", {"digest": bytes(1000 - 3), "sent_at": 1})
+MORE = encode_datum("Sent", {"digest": bytes(1000 - 2), "sent_at": 1})
+
+
+@pytest.mark.parametrize("piece", [100, 10_000])
+def test_a_record_over_the_limit_is_malformed(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "PIECE", piece)
+    two = header() + block(THOUSAND * 2, 2)
+    assert len(list(read_records("Sent", io.BytesIO(two), "x", maximum_bytes=1000))) == 2
     with pytest.raises(MalformedError, match="over the limit of 1000 bytes"):
-        read(header() + block(encode_datum("Sent", {"digest": bytes(5000), "sent_at": 1})))
+        list(read_records("Sent", io.BytesIO(header() + block(MORE)), "x", maximum_bytes=1000))
 
 
-def test_a_compressed_block_over_the_limit_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codecs, "MAXIMUM_BLOCK", 1000)
-    data = compress(encode_datum("Sent", {"digest": bytes(5000), "sent_at": 1}), "deflate")
+@pytest.mark.parametrize("codec", ["deflate", "snappy"])
+def test_a_compressed_block_over_the_limit_is_malformed(codec: str) -> None:
+    whole, more = (header(codec=codec.encode()) + block(compress(data, codec)) for data in (THOUSAND, MORE))
+    assert len(list(read_records("Sent", io.BytesIO(whole), "x", maximum_bytes=1000))) == 1
     with pytest.raises(MalformedError, match="limit of 1000 bytes"):
-        read(header(codec=b"deflate") + block(data))
+        list(read_records("Sent", io.BytesIO(more), "x", maximum_bytes=1000))
+
+
+@pytest.mark.parametrize("failing", [(containers, "schemaless_reader"), (resolution, "parse_schema")])
+def test_memory_that_runs_out_is_no_fault_of_the_data(
+    failing: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(*arguments: Any, **options: Any) -> None:
+        raise MemoryError
+
+    theirs = json.dumps(record_type([*fields_of("Sent"), {"name": failing[1], "type": "long"}])).encode()
+    monkeypatch.setattr(*failing, run_out)
+    with pytest.raises(MemoryError):
+        read(header(schema_text=theirs) + block(DATUM + encode_long(1)))
 
 
 # Tampering

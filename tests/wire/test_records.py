@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prio_assets.errors import MalformedError
+from prio_assets.errors import MalformedError, RefusedError
+from prio_assets.prio.domain import MAXIMUM_BINS
 from prio_assets.wire.containers import encode_datum, write_container
 from prio_assets.wire.records import (
     BatchList,
@@ -203,6 +204,37 @@ def test_a_batch_whose_uuid_is_none_is_malformed(text: str) -> None:
     for values in (listed | {"batch_uuid": text, "repeated": []}, listed | {"repeated": [str(BATCH), text]}):
         with pytest.raises(MalformedError, match=r"^list: .* is not a UUID"):
             decode(ListedBatch, write_container("PrioListedBatch", [values], b""), "list")
+
+
+LARGE = {
+    "state": State(1, "x" * 2**20, 0, 0),
+    "sum part": replace(SUM_PART, name="x" * 2**23),
+    "batch list": BatchList("x" * 2**24, "n", 1, 2, 8.0, 17, 2, 1, 0, 9, 10, ()),
+}
+
+
+@pytest.mark.parametrize("record", LARGE.values(), ids=LARGE.keys())
+def test_a_record_over_its_limit_is_neither_written_nor_read(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = type(record).maximum_bytes
+    with pytest.raises(RefusedError, match=f"{record.schema_name} record of .* {limit} are read at most"):
+        encode(record)
+    monkeypatch.setattr(type(record), "maximum_bytes", 2**25)
+    data = encode(record)
+    assert decode(type(record), data, "x") == record
+    monkeypatch.undo()
+    with pytest.raises(MalformedError, match=f"limit of {limit} bytes"):
+        decode(type(record), data, "x")
+
+
+def test_the_limits_leave_room_for_the_largest_that_honest_processors_have() -> None:
+    """Measured a hundredth as large: 524,287 bins and 10,000 batches, of which two have packets counted elsewhere."""
+    uuids = tuple(UUID(int=number, version=4) for number in range(4000))
+    part = replace(SUM_PART, batch_uuids=uuids[:100], sum=(2**32 - 1,) * (MAXIMUM_BINS // 100 + 1))
+    assert 100 * len(encode(part)) < SumPart.maximum_bytes
+    batches = tuple(ListedBatch(uuid, 1_600_000_000_000, b"0" * 32, b"1" * 32, ()) for uuid in uuids[:99])
+    last = replace(batches[0], repeated=uuids)
+    answer = BatchList("i", "n", 1, 2, 8.0, 17, 2, 1, 0, 9, 10, (*batches, last))
+    assert 100 * len(encode(answer)) < BatchList.maximum_bytes
 
 
 def test_lists_hold_batches() -> None:
