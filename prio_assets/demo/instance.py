@@ -39,6 +39,11 @@ class Record:
     metadata: Mapping[str, Mapping[str, Mapping[str, Any]]]
     failed_checks: tuple[tuple[str, str, str], ...]
 
+    @property
+    def runs_of_no_sensor(self) -> list[Run]:
+        """The runs that a person or a program launched."""
+        return [run for run in self.runs if run.sensor is None]
+
 
 def read_instance(place: Place) -> Record:
     """The record of the instance, once no run is active."""

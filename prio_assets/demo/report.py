@@ -53,7 +53,7 @@ def _opening(result: Result) -> str:
         (str(len(batches)), "batches, some faulty on purpose"),
         (f"{counted:,}", "clients counted"),
         (f"{exact} of {len(result.outcomes)}", "windows exact in every bin"),
-        (str(len(result.record.runs)), "Dagster runs, all requested by sensors"),
+        (str(len(result.record.runs)), f"Dagster runs, {_requested_by(result)}"),
     ]
     boxes = "".join(f"<div class=card><b>{number}</b><span>{escape(text)}</span></div>" for number, text in cards)
     return f"""
@@ -66,6 +66,11 @@ added the two sums. Nobody saw a row. What the portal got is how many clients ha
 <p class={"good" if result.is_exact else "bad"}>{escape(verdict(result))}</p>
 <p class=note>This demo ran all parties on one machine, with all keys in one directory. That protects nobody: it is for
 trying. In earnest, PHA and facilitator are two organisations that don't conspire.</p>"""
+
+
+def _requested_by(result: Result) -> str:
+    others = len(result.record.runs_of_no_sensor)
+    return f"{others} of them not requested by sensors" if others else "all requested by sensors"
 
 
 def _answers(result: Result) -> str:

@@ -20,7 +20,7 @@ from prio_assets.demo.parties import Place, set_up
 from prio_assets.demo.processes import Daemon, run_daemon, write_settings
 from prio_assets.demo.report import write_report
 from prio_assets.demo.scenario import Plan, Rows, make_plan
-from prio_assets.demo.summary import summary
+from prio_assets.demo.summary import summary, ui_command
 from prio_assets.demo.traffic import Ingestor
 from prio_assets.demo.watch import Snapshot, Watcher, changes
 from prio_assets.errors import ConfigurationError, OperationalError
@@ -126,7 +126,9 @@ class Demo:
             daemon.check()
             if self.clock() - changed > LONGEST_STANDSTILL:
                 seconds = LONGEST_STANDSTILL.seconds
-                raise OperationalError(f"nothing changed for {seconds} seconds; see {daemon.log}, or run `make ui`")
+                raise OperationalError(
+                    f"nothing changed for {seconds} seconds; see {daemon.log}, or run `{ui_command(self.place)}`"
+                )
             sleep(SECONDS_BETWEEN_LOOKS)
 
     def _tell(self, what: str) -> None:

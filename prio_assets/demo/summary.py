@@ -1,5 +1,7 @@
 """The end of the demo on the terminal: a table of the windows, the counts beside the true ones, where to look."""
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +14,9 @@ from prio_assets.demo.watch import hours_text
 
 HEADINGS = ("aggregation", "window (UTC)", "clients", "batches", "batches left out", "packets left out", "counts")
 MOST_BINS = 8
-DEFAULT_DIRECTORY = Path("demo")
 """Of an aggregation with more bins, the fullest so many are printed."""
+DEFAULT_DIRECTORY = Path("demo")
+UI_TARGET = re.compile(r"^ui:", re.MULTILINE)
 
 
 def summary(result: Result, place: Place) -> Iterator[str]:
@@ -81,18 +84,24 @@ def counts_table(outcomes: Sequence[WindowOutcome], most_bins: int) -> list[Sequ
 
 def runs_text(result: Result) -> str:
     """Who requested the runs of the instance."""
-    runs = result.record.runs
-    others = [run for run in runs if run.sensor is None]
+    runs, others = result.record.runs, result.record.runs_of_no_sensor
     if others:
         return f"Of {len(runs)} runs {len(others)} were not requested by a sensor."
     return f"Dagster's sensors requested all {len(runs)} runs; the demo itself only wrote ingestion batches."
 
 
 def ui_command(place: Place) -> str:
-    """What opens the UI on this instance."""
-    if place.directory == DEFAULT_DIRECTORY.resolve():
+    """What opens the UI on this instance, in the working directory."""
+    if place.directory == DEFAULT_DIRECTORY.resolve() and _has_ui_target(Path("Makefile")):
         return "make ui"
-    return f"DAGSTER_HOME={place.instance} PRIO_CONFIG={place.configuration} dagster dev --workspace {place.workspace}"
+    home, configuration, workspace = (
+        shlex.quote(str(path)) for path in (place.instance, place.configuration, place.workspace)
+    )
+    return f"DAGSTER_HOME={home} PRIO_CONFIG={configuration} dagster dev --workspace {workspace}"
+
+
+def _has_ui_target(makefile: Path) -> bool:
+    return makefile.is_file() and UI_TARGET.search(makefile.read_text("utf-8", "replace")) is not None
 
 
 def verdict(result: Result) -> str:

@@ -1,15 +1,18 @@
 """The demo by hand: what two real processors and a portal recover, and how the demo tells what is wrong."""
 
+import shlex
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from prio_assets.defs import metadata
 from prio_assets.demo.outcome import NOT_COUNTED_IN_SUM, REJECTED_AT_INTAKE, Result, read_shares
+from prio_assets.demo.parties import Place
 from prio_assets.demo.scenario import Fault
-from prio_assets.demo.summary import summary, verdict
+from prio_assets.demo.summary import summary, ui_command, verdict
 from prio_assets.demo.watch import Snapshot, changes
 from tests.demo.by_hand import DemoByHand, rows
 
@@ -84,6 +87,29 @@ def test_summary(demo: Demo) -> None:
     assert f"bicycle      {bicycles} / {bicycles}" in text
     assert "protects nobody" in text
     assert str(by_hand.place.report) in text
+
+
+@pytest.mark.parametrize(
+    ("makefile", "directory", "is_short"),
+    [("ui: all\n", "demo", True), ("ui: all\n", "other", False), ("build:\n", "demo", False), (None, "demo", False)],
+)
+def test_the_ui_is_opened_by_make_only_where_that_is_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, makefile: str | None, directory: str, is_short: bool
+) -> None:
+    here = tmp_path / "my place"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    if makefile is not None:
+        Path("Makefile").write_text(makefile)
+    place = Place(Path(directory).resolve())
+    if is_short:
+        assert ui_command(place) == "make ui"
+    else:
+        home, configuration, *command, workspace = shlex.split(ui_command(place))
+        assert home == f"DAGSTER_HOME={place.instance}"
+        assert configuration == f"PRIO_CONFIG={place.configuration}"
+        assert command == ["dagster", "dev", "--workspace"]
+        assert workspace == str(place.workspace)
 
 
 def test_shares_add_up(demo: Demo) -> None:

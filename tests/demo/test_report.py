@@ -71,6 +71,19 @@ def test_says_what_happened(report: str, demo: tuple[DemoByHand, Result]) -> Non
     assert all(str(batch.name.uuid) in text for batch in demo[0].plan.batches)
 
 
+@pytest.mark.parametrize(
+    ("sensor", "said"), [("work", "all requested by sensors"), (None, "1 of them not requested by sensors")]
+)
+def test_says_who_requested_the_runs(demo: tuple[DemoByHand, Result], sensor: str | None, said: str) -> None:
+    by_hand, result = demo
+    first, *others = result.record.runs
+    record = replace(result.record, runs=(replace(first, sensor=sensor), *others))
+    write_report(
+        replace(result, record=record), read_shares(by_hand.configuration.portal, result.outcomes[0]), by_hand.place
+    )
+    assert f"Dagster runs, {said}<" in by_hand.place.report.read_text("utf-8")
+
+
 def test_a_wrong_count_is_not_called_exact(demo: tuple[DemoByHand, Result]) -> None:
     by_hand, result = demo
     wrong = replace(result, outcomes=(replace(result.outcomes[0], clients=1), *result.outcomes[1:]))
