@@ -74,15 +74,7 @@ def parse_verification_key(text: str) -> EllipticCurvePublicKey:
     Accepted: PEM or base64 of a SubjectPublicKeyInfo, base64 of the uncompressed point (65 bytes), base64 of the
     PKCS#8 private key.
     """
-    what = "batch signing public key"
-    if text.lstrip().startswith("-----BEGIN"):
-        return _load_public(load_pem_public_key, text.strip().encode(), what)
-    data = _decode(text, what)
-    if data.startswith(_UNCOMPRESSED):
-        return _load_point(data, what)
-    with suppress(InvalidKeyError):
-        return _load_private(data, what).public_key()
-    return _load_public(load_der_public_key, data, what)
+    return _parse_public(text, "batch signing public key")
 
 
 def parse_packet_decryption_key(text: str) -> PacketDecryptionKey:
@@ -98,14 +90,13 @@ def parse_packet_decryption_key(text: str) -> PacketDecryptionKey:
 
 
 def parse_packet_public_key(text: str) -> bytes:
-    """The uncompressed point (65 bytes) to encrypt packets to, from its base64 or that of the private form."""
-    what = "packet encryption key"
-    data = _decode(text, what)
-    if len(data) > POINT_BYTES + SCALAR_BYTES:
-        raise InvalidKeyError(f"the {what} is not base64 of an uncompressed point, 65 bytes")
-    point = data[:POINT_BYTES]
-    _load_point(point, what)
-    return point
+    """The uncompressed point (65 bytes) to encrypt packets to; InvalidKeyError if the key is not of an accepted form.
+
+    Accepted: what `parse_verification_key` accepts, and the form of `parse_packet_decryption_key`.
+    """
+    with suppress(InvalidKeyError):
+        return parse_packet_decryption_key(text).public_point
+    return _point(_parse_public(text, "packet encryption key"))
 
 
 def generate_signing_key_text(random: Callable[[int], bytes] = os.urandom) -> str:
@@ -139,6 +130,17 @@ def _draw_private(random: Callable[[int], bytes]) -> EllipticCurvePrivateKey:
             return derive_private_key(int.from_bytes(random(SCALAR_BYTES), "big"), SECP256R1())
         except ValueError:
             continue
+
+
+def _parse_public(text: str, what: str) -> EllipticCurvePublicKey:
+    if text.lstrip().startswith("-----BEGIN"):
+        return _load_public(load_pem_public_key, text.strip().encode(errors="replace"), what)
+    data = _decode(text, what)
+    if data.startswith(_UNCOMPRESSED):
+        return _load_point(data, what)
+    with suppress(InvalidKeyError):
+        return _load_private(data, what).public_key()
+    return _load_public(load_der_public_key, data, what)
 
 
 def _decode(text: str, what: str) -> bytes:

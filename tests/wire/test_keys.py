@@ -111,6 +111,15 @@ def test_public_point_of_a_private_packet_key() -> None:
     assert encoded(parse_packet_public_key(vector["private_key_base64"])) == vector["expected_public_key_base64"]
 
 
+@pytest.mark.parametrize("vector", SIGNING, ids=lambda v: v["key_identifier"])
+def test_a_public_packet_key_is_taken_in_all_forms_of_a_public_signing_key(vector: dict[str, Any]) -> None:
+    spki = b64decode(vector["spki_base64"])
+    public = parse_verification_key(vector["spki_base64"])
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    for text in (encoded(spki), encoded(spki[-65:]), vector["pkcs8_base64"], pem, f"\n {pem}"):
+        assert parse_packet_public_key(text) == point(public)
+
+
 @pytest.mark.parametrize("path", INTEROP, ids=lambda path: path.parent.name)
 def test_interop_keys(path: Path) -> None:
     keys = json.loads(path.read_text())
@@ -170,6 +179,9 @@ PUBLIC = point(PRIVATE.public_key())
 MISMATCHED = pkcs8(PRIVATE).replace(PUBLIC, point(OTHER.public_key()))
 P384 = ec.derive_private_key(0x7777, ec.SECP384R1())
 OFF_CURVE = PUBLIC[:-1] + bytes([PUBLIC[-1] ^ 1])
+WITHOUT_PUBLIC_KEY = bytes.fromhex("3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420") + (
+    0x7777
+).to_bytes(32, "big")
 COMPRESSED = PRIVATE.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 EDWARDS = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 
@@ -190,6 +202,7 @@ ANYWHERE = [
     [
         *ANYWHERE,
         encoded(MISMATCHED),
+        encoded(WITHOUT_PUBLIC_KEY),
         encoded(pkcs8(PRIVATE)[:-1]),
         encoded(pkcs8(P384)),
         encoded(pkcs8(EDWARDS)),
@@ -215,20 +228,24 @@ def test_a_private_key_is_no_identifier(identifier: str) -> None:
     refuse(lambda text: parse_signing_key(text, generate_signing_key_text()), identifier)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *ANYWHERE,
-        encoded(OFF_CURVE),
-        encoded(PUBLIC + b"\0"),
-        encoded(MISMATCHED),
-        encoded(P384.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
-        EDWARDS.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-        PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-        "-----BEGIN ü",
-    ],
-)
+NO_PUBLIC_KEY = [
+    *ANYWHERE,
+    encoded(OFF_CURVE),
+    encoded(PUBLIC[:-1]),
+    encoded(PUBLIC + b"\0"),
+    encoded(PUBLIC + b"\0" * 33),
+    encoded(MISMATCHED),
+    encoded(WITHOUT_PUBLIC_KEY),
+    encoded(P384.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
+    EDWARDS.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+    PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    "-----BEGIN ü",
+    "-----BEGIN \udcff",
+]
+
+
+@pytest.mark.parametrize("text", NO_PUBLIC_KEY)
 def test_other_forms_are_no_verification_key(text: str) -> None:
     refuse(parse_verification_key, text)
 
@@ -248,7 +265,7 @@ def test_other_forms_are_no_packet_key(text: str) -> None:
     refuse(parse_packet_decryption_key, text)
 
 
-@pytest.mark.parametrize("text", [*ANYWHERE, encoded(OFF_CURVE), encoded(PUBLIC[:-1]), encoded(PUBLIC + b"\0" * 33)])
+@pytest.mark.parametrize("text", [*NO_PUBLIC_KEY, encoded(PUBLIC + b"\0" * 32)])
 def test_other_forms_are_no_packet_encryption_key(text: str) -> None:
     refuse(parse_packet_public_key, text)
 
