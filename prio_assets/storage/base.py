@@ -5,7 +5,8 @@ of their UTF-8 bytes), the order in which object stores list. There are no modif
 them. Every failure of a storage is a `StorageError` that names the object.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
@@ -16,6 +17,8 @@ SMALL_OBJECT_BYTES = 1 << 20
 
 LARGE_OBJECT_BYTES = 256 << 20
 """The most that an object read whole into memory may hold, unless the reader says otherwise."""
+
+_PIECE_BYTES = 1 << 16
 
 
 class Store(Protocol):
@@ -56,11 +59,14 @@ class Store(Protocol):
 
 def read_bytes(store: Store, name: str, limit: int = LARGE_OBJECT_BYTES) -> bytes:
     """The whole object; `ObjectMissingError`, or `BatchRejected` (object too large) beyond `limit` bytes."""
+    data = io.BytesIO()
     with store.open_read(name) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise BatchRejected(BatchReason.OBJECT_TOO_LARGE, f"{name} has more than {limit} bytes")
-    return data
+        # In pieces, because a stream allocates as much as it is asked for before it reads.
+        while piece := stream.read(_PIECE_BYTES):
+            data.write(piece)
+            if data.tell() > limit:
+                raise BatchRejected(BatchReason.OBJECT_TOO_LARGE, f"{name} has more than {limit} bytes")
+    return data.getvalue()
 
 
 def copy_bytes(store: Store, name: str, data: bytes) -> None:
@@ -74,6 +80,12 @@ def copy_bytes(store: Store, name: str, data: bytes) -> None:
         raise StorageError(f"{name} exists and cannot be read back to compare it with ours: {error}") from error
     if present != data:
         raise ObjectConflictError(f"{name} exists with other bytes than ours; its bucket's owner must look into it")
+
+
+def copy_in_order(store: Store, names: Iterable[str], objects: Iterable[bytes]) -> None:
+    """Copy objects that belong together, one after the other: the last one makes the others visible."""
+    for name, data in zip(names, objects, strict=True):
+        copy_bytes(store, name, data)
 
 
 def exists(store: Store, name: str) -> bool:

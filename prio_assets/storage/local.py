@@ -1,8 +1,9 @@
 """A directory as a store: an object is a regular file, the name's components are folders.
 
 Temporary files lie beside their targets, so that whoever may write the object may also write them; they carry a
-reserved prefix, are never listed, and cannot be addressed. Symbolic links are not listed, which keeps a listing inside
-the root and free of loops; nor are files whose names are not UTF-8.
+reserved prefix, are never listed, and cannot be addressed; nor can names of more than 32 components, so that folders
+that someone nested without end do no harm. Symbolic links are not listed, which keeps a listing inside the root and
+free of loops; nor are files whose names are not UTF-8.
 """
 
 import io
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 TEMPORARY_PREFIX = ".prio-assets-temporary-"
+MAXIMUM_COMPONENTS = 32
+"""Most components that a name may have. Those of the objects here have about ten."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _walk(root: Path, folder: str, wanted: _Range) -> Iterator[tuple[str, int]]:
         if wanted.ends_before(name):
             return
         if entry.endswith("/"):
-            if wanted.may_hold_below(name):
+            if name.count("/") < MAXIMUM_COMPONENTS and wanted.may_hold_below(name):
                 yield from _walk(root, name, wanted)
         elif wanted.holds(name):
             size = _size(root / name)
@@ -210,7 +213,8 @@ def _is_component(text: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    if not all(_is_component(component) for component in name.split("/")):
+    components = name.split("/")
+    if len(components) > MAXIMUM_COMPONENTS or not all(map(_is_component, components)):
         raise StorageError(f"{name!r} cannot be an object's name")
 
 

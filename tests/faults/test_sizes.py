@@ -186,13 +186,17 @@ def test_more_validity_packets_than_any_batch_has(reader: int, validated_deploym
 
 
 class _Endless(io.RawIOBase):
-    """As many zeros as anyone asks for."""
+    """As many zeros as anyone asks for, up to a little more than is read of an object."""
+
+    given = 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        assert 0 <= size <= LARGE_OBJECT_BYTES + 1
+        assert 0 <= size <= MEBIBYTE
+        self.given += size
+        assert self.given <= LARGE_OBJECT_BYTES + MEBIBYTE
         return bytes(size)
 
 

@@ -1,5 +1,6 @@
 """What every store must do: this suite runs on each kind of store through the fixture `store`."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,17 @@ def test_read_bytes_is_bounded(store: Store) -> None:
     with pytest.raises(BatchRejected, match="name has more than 4 bytes") as caught:
         read_bytes(store, "name", limit=4)
     assert caught.value.reason is BatchReason.OBJECT_TOO_LARGE
+    store.create("large", bytes(range(256)) * 1000)
+    assert read_bytes(store, "large") == bytes(range(256)) * 1000
+
+
+def test_reading_takes_no_more_memory_than_there_are_bytes(store: Store) -> None:
+    store.create("name", b"1")
+    tracemalloc.start()
+    read_bytes(store, "name", limit=2**28)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 @pytest.mark.parametrize("other", [b"", b"firs", b"first!", b"First"])

@@ -10,7 +10,7 @@ import pytest
 from prio_assets.errors import ObjectMissingError, StorageError
 from prio_assets.storage import local
 from prio_assets.storage.base import read_bytes
-from prio_assets.storage.local import LocalStore
+from prio_assets.storage.local import MAXIMUM_COMPONENTS, LocalStore
 
 
 @pytest.fixture
@@ -53,6 +53,58 @@ def test_temporary_files_are_neither_listed_nor_addressed(store: LocalStore) -> 
         assert list(store.list("")) == []
         with pytest.raises(StorageError):
             store.open_read(temporary)
+
+
+class Recorder:
+    """What is done to the disk, in order: (operation, file or folder). A temporary file is called that."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[tuple[str, str]] = []
+        self._fsync, self._link, self._rename = os.fsync, os.link, os.rename
+        monkeypatch.setattr(os, "fsync", self.fsync)
+        monkeypatch.setattr(os, "link", self.link)
+        monkeypatch.setattr(os, "replace", self.replace)
+
+    def fsync(self, descriptor: int) -> None:
+        self._record("fsync", Path(f"/proc/self/fd/{descriptor}").readlink())
+        self._fsync(descriptor)
+
+    def link(self, source: str, target: str) -> None:
+        self._record("link", target)
+        self._link(source, target)
+
+    def replace(self, source: str, target: str) -> None:
+        self._record("rename", target)
+        self._rename(source, target)
+
+    def _record(self, operation: str, path: str | os.PathLike[str]) -> None:
+        name = Path(path).name
+        self.done.append((operation, "temporary" if name.startswith(local.TEMPORARY_PREFIX) else name))
+
+
+@pytest.mark.parametrize("operation", ["link", "rename"])
+def test_an_object_and_its_new_folders_are_on_the_disk_when_it_is_written(
+    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes before the name, and the folders that the names stand in, from the root down."""
+    root = tmp_path / "root"
+    root.mkdir()
+    recorder = Recorder(monkeypatch)
+    store = LocalStore(root)
+    if operation == "link":
+        assert store.create("a/b/name", b"x")
+    else:
+        with store.write("a/b/name") as stream:
+            stream.write(b"x")
+    folders = [("fsync", "root"), ("fsync", "a")]
+    assert recorder.done == [*folders, ("fsync", "temporary"), (operation, "name"), ("fsync", "b")]
+
+
+def test_a_deletion_is_on_the_disk(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.create("a/name", b"")
+    recorder = Recorder(monkeypatch)
+    store.delete("a/name")
+    assert recorder.done == [("fsync", "a")]
 
 
 def test_two_writers_create_one_object(store: LocalStore) -> None:
@@ -131,6 +183,18 @@ def test_odd_entries_never_abort_a_listing(store: LocalStore) -> None:
     (store.root / os.fsdecode(b"\xfe")).mkdir()
     assert list(store.list("")) == [("a/b", 1)]
     assert list(store.folders("")) == ["a"]
+
+
+def test_folders_nested_deeper_than_any_name_are_left_alone(store: LocalStore) -> None:
+    """A thousand of them would exhaust a listing that descends."""
+    deepest = "/".join("d" * MAXIMUM_COMPONENTS)
+    assert store.create(deepest, b"")
+    with pytest.raises(StorageError, match="cannot be an object's name"):
+        store.create(f"{deepest}/e", b"")
+    deeper = store.root / "/".join("e" * MAXIMUM_COMPONENTS)
+    deeper.mkdir(parents=True)
+    (deeper / "file").touch()
+    assert list(store.list("")) == [(deepest, 0)]
 
 
 def test_a_named_pipe_is_refused_at_once(store: LocalStore) -> None:
