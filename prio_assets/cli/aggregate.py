@@ -106,8 +106,9 @@ def command(
     count. A batch that is rejected, or that has no valid validation of the peer's, is left out, with the reason on
     stderr; so is one with other parameters than most. Nothing is overwritten.
     """
-    from prio_assets.processor.one_shot_aggregation import AggregationPlace, gather, seal_sum, write_sum_part
+    from prio_assets.processor.one_shot_aggregation import AggregationPlace, gather, seal_sum
     from prio_assets.processor.own_store import OwnStore
+    from prio_assets.storage.base import copy_in_order
     from prio_assets.storage.urls import open_store
     from prio_assets.wire.names import sum_part_objects
 
@@ -136,7 +137,7 @@ def command(
     warn(gathered)
     sealed = seal_sum(gathered, aggregation_id, window, minimum_clients, place.signing_key)
     objects = sum_part_objects(instance_name, aggregation_id, window, opener.server_index)
-    write_sum_part(open_output(portal_output), objects, sealed)
+    copy_in_order(open_output(portal_output), objects, sealed.three_objects())
     click.echo(summary(objects.header, gathered))
 
 

@@ -17,7 +17,7 @@ from prio_assets.errors import RefusedError
 from prio_assets.ingestor.client import Payloads, Random
 from prio_assets.prio.domain import domain_size, is_root_of_unity
 from prio_assets.prio.field import PRIME, reduce
-from prio_assets.storage.base import Store, copy_bytes
+from prio_assets.storage.base import Store, copy_in_order
 from prio_assets.wire.batches import NUMBER_OF_SERVERS, SealedBatch, seal
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName, ingestion_objects
@@ -138,8 +138,7 @@ def write_batch(store: Store, batch: BatchName, sealed: SealedBatch) -> None:
 
     Raises `ObjectConflictError` if the batch is there with other bytes.
     """
-    for name, data in zip(ingestion_objects(batch), sealed.three_objects(), strict=True):
-        copy_bytes(store, name, data)
+    copy_in_order(store, ingestion_objects(batch), sealed.three_objects())
 
 
 def _draw_words(count: int, random: Random) -> NDArray[np.uint64]:

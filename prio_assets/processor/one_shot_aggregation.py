@@ -31,7 +31,7 @@ from prio_assets.processor.aggregation import (
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
 from prio_assets.processor.intake import take_in
 from prio_assets.processor.own_store import OwnStore, is_rejected
-from prio_assets.storage.base import Store, copy_bytes, read_bytes
+from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, Validation, open_header, read_validation
 from prio_assets.wire.keys import SigningKey, VerificationKeys
@@ -130,14 +130,6 @@ def seal_sum(
             f"{clients} clients of {aggregation} count, the minimum is {minimum_clients}: nothing was written"
         )
     return make_sum_part(gathered.contributions, aggregation, window, signing_key)
-
-
-def write_sum_part(store: Store, objects: names.Objects, sealed: SealedBatch) -> None:
-    """Write the portal's copy, create-only; the signature comes last, since it makes the part visible."""
-    header, packets, signature = sealed.three_objects()
-    copy_bytes(store, objects.packets, packets)
-    copy_bytes(store, objects.header, header)
-    copy_bytes(store, objects.signature, signature)
 
 
 def _check_listing(batch: BatchName, window: Window, seen: set[UUID]) -> None:
