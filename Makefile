@@ -14,6 +14,7 @@ install: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/pytest
+	@$(BIN)/pytest -n 0 -m wheel tests/wheel  # apart, so that one process makes the environment that they share
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check
