@@ -107,12 +107,16 @@ class PacketReason(IntEnum):
 
 
 class BatchRejected(PrioAssetsError):  # noqa: N818 (a verdict on the batch, not a fault of the program)
-    """A batch that is not used, for good: `reason` is the class, `details` says which object and what is wrong."""
+    """A batch that is not used, for good: `reason` is the class, `details` says which object and what is wrong.
+
+    `packet_file_digest` is the SHA-256 of the packet file that the verdict is about; None unless its header was read.
+    """
 
     def __init__(self, reason: BatchReason, details: str) -> None:
         super().__init__(f"{reason.value}: {details}")
         self.reason = reason
         self.details = details
+        self.packet_file_digest: bytes | None = None
 
 
 def quoted(text: str) -> str:

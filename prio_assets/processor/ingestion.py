@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,14 +125,25 @@ def open_ingestion_batch(
     data = read_bytes(ingestion, names.header, SMALL_OBJECT_BYTES)
     verify_header(data, signature, opener.ingestor_keys, names.header)
     header = open_header(IngestionHeader, data, names.header)
-    check_path(header, batch, names.header)
-    check_parameters(header.parameters, names.header)
-    if expected is not None and header.parameters != expected:
-        raise BatchRejected(
-            BatchReason.PARAMETERS_DIFFER,
-            f"{names.header} has {header.parameters}, the configuration of {batch.aggregation} says {expected}",
-        )
+    with verdicts_about(header):
+        check_path(header, batch, names.header)
+        check_parameters(header.parameters, names.header)
+        if expected is not None and header.parameters != expected:
+            raise BatchRejected(
+                BatchReason.PARAMETERS_DIFFER,
+                f"{names.header} has {header.parameters}, the configuration of {batch.aggregation} says {expected}",
+            )
     return IngestionBatch(ingestion, batch, header, opener)
+
+
+@contextmanager
+def verdicts_about(header: IngestionHeader) -> Iterator[None]:
+    """A batch that is rejected in this block is rejected for the packet file that its header names."""
+    try:
+        yield
+    except BatchRejected as rejected:
+        rejected.packet_file_digest = header.packet_file_digest
+        raise
 
 
 def count_reasons(status: NDArray[np.uint8]) -> Counter[PacketReason]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prio_assets.errors import BatchReason, BatchRejected, PacketReason, UndecryptableBatchError, quoted
 from prio_assets.prio import field
-from prio_assets.processor.ingestion import IngestionBatch, count_reasons, text_of_reasons
+from prio_assets.processor.ingestion import IngestionBatch, count_reasons, text_of_reasons, verdicts_about
 from prio_assets.wire.batches import SealedBatch, seal
 from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated
 from prio_assets.wire.keys import SigningKey
@@ -62,19 +62,20 @@ def take_in(
     agreement could be tried, more than the share `undecryptable_limit`, or all, failing to decrypt is an
     `UndecryptableBatchError`, unless `accept_undecryptable`.
     """
-    verified = _verify(source)
-    if not len(verified.status):
-        raise BatchRejected(BatchReason.NO_PACKETS, f"{source.packets_name} holds no packets")
-    if not accept_undecryptable:
-        _check_decryption(verified, undecryptable_limit, source)
-    verified = _without_repetitions(verified, repeated, source)
-    accepted = verified.status == PacketReason.ACCEPTED
-    rejected = count_reasons(verified.status)
-    if not accepted.any():
-        raise BatchRejected(
-            BatchReason.NO_ACCEPTED_PACKETS,
-            f"no packet of {source.packets_name} is usable ({text_of_reasons(rejected)})",
-        )
+    with verdicts_about(source.header):
+        verified = _verify(source)
+        if not len(verified.status):
+            raise BatchRejected(BatchReason.NO_PACKETS, f"{source.packets_name} holds no packets")
+        if not accept_undecryptable:
+            _check_decryption(verified, undecryptable_limit, source)
+        verified = _without_repetitions(verified, repeated, source)
+        accepted = verified.status == PacketReason.ACCEPTED
+        rejected = count_reasons(verified.status)
+        if not accepted.any():
+            raise BatchRejected(
+                BatchReason.NO_ACCEPTED_PACKETS,
+                f"no packet of {source.packets_name} is usable ({text_of_reasons(rejected)})",
+            )
     columns = (verified.uuids, verified.f_r, verified.g_r, verified.h_r)
     packets = ValidityPackets(*(column[accepted] for column in columns))
     validation = _seal_validation(source, packets, signing_key)

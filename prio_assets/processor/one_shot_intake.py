@@ -8,13 +8,13 @@ from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError, P
 from prio_assets.processor.ingestion import Opener, open_ingestion_batch
 from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.own_store import OwnStore, accepts_undecryptable, is_rejected
-from prio_assets.storage.base import Store, copy_bytes
+from prio_assets.storage.base import Store, copy_bytes, copy_in_order
 from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, Validation
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
-from prio_assets.wire.records import Receipt, Rejection
+from prio_assets.wire.records import Receipt
 from prio_assets.wire.windows import to_ms
 
 
@@ -66,7 +66,7 @@ def _intake_and_keep(place: IntakePlace, own: OwnStore, batch: BatchName, by: st
             _check_unrepeated(own, batch)
             intake = _take_in(place, batch, accept_undecryptable=accepts_undecryptable(last))
         except BatchRejected as rejected:
-            own.record_rejection(batch, _rejection(batch, rejected, by, now))
+            own.reject(batch, rejected, by, now)
             raise
         own.keep(intake, place.signing_key)
     stored = _stored_validation(own, batch)
@@ -105,10 +105,7 @@ def _send(place: IntakePlace, batch: BatchName, sealed: SealedBatch) -> None:
     if place.single_object:
         copy_bytes(place.peer_bucket, objects.signature, sealed.single_object())
         return
-    header, packets, signature = sealed.three_objects()
-    copy_bytes(place.peer_bucket, objects.packets, packets)
-    copy_bytes(place.peer_bucket, objects.header, header)
-    copy_bytes(place.peer_bucket, objects.signature, signature)
+    copy_in_order(place.peer_bucket, objects, sealed.three_objects())
 
 
 def _receipt(place: IntakePlace, own: OwnStore, batch: BatchName, stored: Validation, now: datetime) -> Receipt:
@@ -117,15 +114,3 @@ def _receipt(place: IntakePlace, own: OwnStore, batch: BatchName, stored: Valida
         source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
         recorded = source.header.packet_file_digest
     return Receipt(recorded, digest(stored.sealed.packets), to_ms(now))
-
-
-def _rejection(batch: BatchName, rejected: BatchRejected, by: str, now: datetime) -> Rejection:
-    return Rejection(
-        batch_uuid=batch.uuid,
-        reason=rejected.reason.value,
-        details=rejected.details,
-        packet_file_digest=None,
-        by=by,
-        at=to_ms(now),
-        cleared=False,
-    )

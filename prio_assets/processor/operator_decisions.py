@@ -13,12 +13,11 @@ from prio_assets.processor.processor import KeylessProcessor
 from prio_assets.wire import names
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import LedgerEntry, Rejection
-from prio_assets.wire.windows import to_ms
 
 
 def leave_out(own: OwnStore, batch: BatchName, by: str, details: str, now: datetime) -> None:
     """Have the batch left out of everything that is not decided yet."""
-    own.record_rejection(batch, _record(batch, BatchReason.LEFT_OUT.value, by, details, now, cleared=False))
+    own.record_verdict(batch, BatchReason.LEFT_OUT.value, details, by, now, cleared=False)
 
 
 def try_again(own: OwnStore, batch: BatchName, by: str, details: str, now: datetime) -> None:
@@ -26,12 +25,12 @@ def try_again(own: OwnStore, batch: BatchName, by: str, details: str, now: datet
     last = own.last_rejection(batch)
     if not is_rejected(last):
         raise RefusedError(f"{batch.base} is not rejected: there is nothing to clear")
-    own.record_rejection(batch, _record(batch, last.reason, by, details, now, cleared=True))
+    own.record_verdict(batch, last.reason, details, by, now, cleared=True, packet_file_digest=last.packet_file_digest)
 
 
 def accept_undecryptable(own: OwnStore, batch: BatchName, by: str, details: str, now: datetime) -> None:
     """Have intake take what decrypts of the batch, whatever share that is; undoes a rejection too."""
-    own.record_rejection(batch, _record(batch, UNDECRYPTABLE_ACCEPTED, by, details, now, cleared=True))
+    own.record_verdict(batch, UNDECRYPTABLE_ACCEPTED, details, by, now, cleared=True)
 
 
 def decided_entry(processor: KeylessProcessor, batch: BatchName) -> LedgerEntry | None:
@@ -56,15 +55,3 @@ def check_ingested(processor: KeylessProcessor, batch: BatchName) -> None:
     beginning = f"{batch.base}."
     if next(processor.stores.ingestion.list(beginning), None) is None:
         raise RefusedError(f"{batch.base} is not in the ingestion bucket of processor {processor.settings.name}")
-
-
-def _record(batch: BatchName, reason: str, by: str, details: str, now: datetime, *, cleared: bool) -> Rejection:
-    return Rejection(
-        batch_uuid=batch.uuid,
-        reason=reason,
-        details=details,
-        packet_file_digest=None,
-        by=by,
-        at=to_ms(now),
-        cleared=cleared,
-    )

@@ -5,6 +5,7 @@ Nothing here is changed once written: a name that is taken keeps its first objec
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeGuard, TypeVar
 
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, ObjectMissingError
@@ -18,6 +19,7 @@ from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Receipt, Record, Rejection, Totals, decode, encode
 from prio_assets.wire.sealed import open_record, seal_record
+from prio_assets.wire.windows import to_ms
 
 R = TypeVar("R", bound=Record)
 
@@ -84,11 +86,6 @@ class OwnStore:
         """Record that the peer has our validation; the first record stays."""
         self.store.create(names.receipt(batch), encode(receipt))
 
-    def rejections(self, batch: BatchName) -> Iterator[Rejection]:
-        """All rejection and clearing records of the batch, oldest first."""
-        for number in self._rejection_numbers(batch):
-            yield self._rejection(batch, number)
-
     def last_rejection(self, batch: BatchName) -> Rejection | None:
         """The record that counts: the one of the highest number, be it a rejection or a clearing."""
         numbers = self._rejection_numbers(batch)
@@ -106,6 +103,33 @@ class OwnStore:
                 numbers[batch] = max(number, numbers.get(batch, number))
         for batch, number in sorted(numbers.items()):
             yield batch, self._rejection(batch, number)
+
+    def reject(self, batch: BatchName, rejected: BatchRejected, by: str, now: datetime) -> None:
+        """Record that the batch is not used, and why."""
+        self.record_verdict(
+            batch,
+            rejected.reason.value,
+            rejected.details,
+            by,
+            now,
+            cleared=False,
+            packet_file_digest=rejected.packet_file_digest,
+        )
+
+    def record_verdict(
+        self,
+        batch: BatchName,
+        reason: str,
+        details: str,
+        by: str,
+        now: datetime,
+        *,
+        cleared: bool,
+        packet_file_digest: bytes | None = None,
+    ) -> None:
+        """Record a verdict on the batch, or with `cleared` that the verdicts before it are lifted."""
+        record = Rejection(batch.uuid, reason, details, packet_file_digest, by, to_ms(now), cleared)
+        self.record_rejection(batch, record)
 
     def record_rejection(self, batch: BatchName, rejection: Rejection) -> None:
         """Append a record, under the next number. One that says what the last one says is not repeated."""

@@ -16,6 +16,7 @@ from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import format_minute
 from tests.cli.conftest import Deployed
 from tests.cli.program import error
+from tests.faults.deployment import rejections_of
 
 
 def options(batch: BatchName) -> list[object]:
@@ -44,7 +45,7 @@ def test_a_batch_is_left_out_listed_and_tried_again(deployed: Deployed) -> None:
     assert result.stdout == f"{batch.base} will be tried again by processor pha\n"
     assert batch.base in pending_batches(deployed)
     assert deployed.run("rejections", "list").stdout == ""
-    records = list(deployed.processor("pha").own.rejections(batch))
+    records = rejections_of(deployed.processor("pha").own, batch)
     assert [(record.by, record.cleared) for record in records] == [("ada", False), (getpass.getuser(), True)]
     assert records[1].details == "to be tried again"
 
@@ -109,7 +110,7 @@ def test_a_batch_that_is_not_there_is_refused(deployed: Deployed, command: str) 
     other = BatchName(batch.aggregation, batch.time + timedelta(minutes=1), batch.uuid)
     more = ["--details", "mistake"] if command == "add" else []
     assert "is not in the ingestion bucket" in error(rejections(deployed, command, other, *more), 1)
-    assert list(deployed.processor("pha").own.rejections(other)) == []
+    assert rejections_of(deployed.processor("pha").own, other) == []
 
 
 def test_a_batch_of_a_decided_set_cannot_be_left_out(deployed: Deployed) -> None:

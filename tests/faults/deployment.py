@@ -17,15 +17,18 @@ from prio_assets.portal.collection import Statistic, add_sum_parts
 from prio_assets.prio.engine import choose_engine
 from prio_assets.processor.agreement import ledger_of, make_own_list
 from prio_assets.processor.ledger import read_counted
+from prio_assets.processor.own_store import OwnStore
 from prio_assets.processor.pending import Pending, PendingStep, Quiet, pending_steps
 from prio_assets.processor.processor import ShareProcessor, initialise_state
 from prio_assets.processor.survey import survey
 from prio_assets.processor.validation import BatchOutcome, BatchState, validate_batches
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.storage.base import copy_bytes, read_bytes
+from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, SumPartBatch, read_sum_part
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName, ingestion_objects
+from prio_assets.wire.records import Rejection, decode
 from prio_assets.wire.uuids import uuid_values
 from prio_assets.wire.windows import Window
 from tests.faults.material import (
@@ -266,6 +269,12 @@ def rejection_reason(deployment: Deployment, index: int, batch: BatchName = FAUL
     """Why a processor leaves a batch out, from its own store."""
     last = deployment.processors[index].own.last_rejection(batch)
     return None if last is None or last.cleared else BatchReason(last.reason)
+
+
+def rejections_of(own: OwnStore, batch: BatchName = FAULTY) -> list[Rejection]:
+    """All rejection and clearing records of a batch, oldest first."""
+    stored = {names.parse_rejection(name): name for name, _ in own.store.list(names.rejections(batch))}
+    return [decode(Rejection, read_bytes(own.store, stored[key]), "a rejection") for key in sorted(stored)]
 
 
 def states(deployment: Deployment, index: int) -> Iterator[tuple[BatchName, BatchState]]:

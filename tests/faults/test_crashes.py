@@ -5,12 +5,14 @@ import itertools
 import pytest
 
 from prio_assets.errors import BatchReason, BatchRejected
+from prio_assets.processor.operator_decisions import try_again
 from prio_assets.processor.own_store import OwnStore
 from prio_assets.processor.pending import PendingStep
 from prio_assets.wire import names
+from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Rejection
 from tests.faults.crafting import with_faulty, with_header
-from tests.faults.deployment import STORES, Deployment, check_sum, rejection_reason, work
+from tests.faults.deployment import STORES, Deployment, check_sum, rejection_reason, rejections_of, work
 from tests.faults.material import FAULTY, SOUND, sealed_batch
 from tests.faults.memory_store import Crash, MemoryStore
 
@@ -75,7 +77,7 @@ def test_rejections_are_numbered_and_the_last_counts() -> None:
     own = OwnStore(MemoryStore("own"))
     for at, cleared in enumerate([False, True] * 6):
         own.record_rejection(FAULTY, _record(at, cleared=cleared))
-    assert [record.at for record in own.rejections(FAULTY)] == list(range(12))
+    assert [record.at for record in rejections_of(own)] == list(range(12))
     last = own.last_rejection(FAULTY)
     assert last is not None
     assert last.cleared
@@ -86,7 +88,7 @@ def test_what_the_last_rejection_says_is_not_recorded_again() -> None:
     own.record_rejection(FAULTY, _record(1, cleared=False))
     own.record_rejection(FAULTY, _record(2, cleared=False))
     own.record_rejection(FAULTY, _record(3, cleared=False, reason="no_packets"))
-    assert [record.at for record in own.rejections(FAULTY)] == [1, 3]
+    assert [record.at for record in rejections_of(own)] == [1, 3]
 
 
 def test_a_rejection_after_records_were_deleted_still_counts() -> None:
@@ -118,10 +120,12 @@ def test_a_rejected_batch_that_an_operator_clears_is_tried_again() -> None:
     work(deployment)
     assert rejection_reason(deployment, 0) == BatchReason.PARAMETERS_DIFFER
     own = deployment.processors[0].own
-    own.record_rejection(FAULTY, _record(1, cleared=True))
+    try_again(own, FAULTY, "an operator", "mended", deployment.clock())
     assert rejection_reason(deployment, 0) is None
     work(deployment)
-    assert [record.cleared for record in own.rejections(FAULTY)] == [False, True, False]
+    records = rejections_of(own)
+    assert [record.cleared for record in records] == [False, True, False]
+    assert {record.packet_file_digest for record in records} == {digest(sealed_batch(FAULTY, 0).packets)}
 
 
 def test_a_cleared_batch_that_was_mended_is_counted_in_the_next_window() -> None:

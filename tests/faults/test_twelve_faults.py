@@ -17,7 +17,7 @@ from prio_assets.wire.names import ingestion_objects
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import IngestionHeader, decode
 from tests.faults.crafting import batch_of, packets_of, with_faulty, with_header
-from tests.faults.deployment import Deployment, check_sum, rejection_reason, work
+from tests.faults.deployment import Deployment, check_sum, rejection_reason, rejections_of, work
 from tests.faults.material import FAULTY, INGESTOR_KEY, POINTS, SOUND, STRANGER_KEY, sealed_batch
 
 PACKET = UUID(packets_of(0)[0].uuid)
@@ -112,10 +112,15 @@ def test_a_packet_object_that_is_missing() -> None:
 
 
 @pytest.mark.parametrize("fault", BATCH_FAULTS)
-def test_a_rejection_is_recorded_once_and_not_tried_again(fault: str) -> None:
-    deployment = with_faulty({0: BATCH_FAULTS[fault][0]()})
+def test_a_rejection_is_recorded_once_with_the_packet_file_that_a_verified_header_names(fault: str) -> None:
+    make_sealed, reason = BATCH_FAULTS[fault]
+    sealed = make_sealed()
+    deployment = with_faulty({0: sealed})
     _work_twice(deployment)
-    assert len(list(deployment.processors[0].own.rejections(FAULTY))) == 1
+    (record,) = rejections_of(deployment.processors[0].own)
+    is_verified = reason not in {BatchReason.SIGNATURE_INVALID, BatchReason.UNKNOWN_KEY}
+    stated = decode(IngestionHeader, sealed.header, "header").packet_file_digest
+    assert record.packet_file_digest == (stated if is_verified else None)
 
 
 def _work_twice(deployment: Deployment) -> None:
