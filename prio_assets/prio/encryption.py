@@ -96,14 +96,6 @@ def encrypt(public_point: bytes, plaintext: bytes, random: Callable[[int], bytes
     return ephemeral_point + cipher.encrypt(nonce, plaintext, None)
 
 
-def decrypt(key: PacketDecryptionKey, payload: bytes) -> bytes | None:
-    """The plaintext of one payload, or None if this key does not authenticate it or it is malformed."""
-    point = _decode_point(payload[:POINT_BYTES])
-    if point is None or len(payload) < OVERHEAD:
-        return None
-    return _open(key, point, payload)
-
-
 def decrypt_payloads(
     buffer: bytes | memoryview,
     offsets: NDArray[np.int64],

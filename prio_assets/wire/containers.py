@@ -42,11 +42,6 @@ def encode_datum(record_name: str, values: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def write_container(record_name: str, records: Iterable[dict[str, Any]], sync_seed: bytes) -> bytes:
-    """The container of the records, codec null. Records equal in order and a seed equal give the same bytes."""
-    return container(record_name, blocks_of(encode_datum(record_name, values) for values in records), sync_seed)
-
-
 def blocks_of(data: Iterable[bytes]) -> Iterator[Block]:
     """Encoded records gathered into blocks of BLOCK_BYTES and what the last record has over it."""
     gathered: list[bytes] = []

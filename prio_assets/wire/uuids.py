@@ -55,12 +55,6 @@ def parse_uuid_texts(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[n
     return uuids, well_formed
 
 
-def uuid_texts(uuids: NDArray[np.uint8]) -> list[str]:
-    """The hyphenated lower-case texts of uuids uint8[n, 16]."""
-    joined = uuid_characters(uuids).tobytes().decode("ascii")
-    return [joined[start : start + HYPHENATED_LENGTH] for start in range(0, len(joined), HYPHENATED_LENGTH)]
-
-
 def uuid_characters(uuids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The hyphenated lower-case texts as ASCII, uint8[n, 36]."""
     characters = np.full((len(uuids), HYPHENATED_LENGTH), ord("-"), dtype=np.uint8)

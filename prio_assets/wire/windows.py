@@ -36,12 +36,6 @@ def window_of(time: datetime, period: timedelta) -> Window:
     return Window(start, start + period)
 
 
-def newest_window(now: datetime, period: timedelta, grace: timedelta) -> Window:
-    """The newest window that ended at least `grace` ago: the one that a processor without lists sums at `now`."""
-    end = window_of(now - grace, period).start
-    return Window(end - period, end)
-
-
 def windows(first: datetime, now: datetime, period: timedelta) -> Iterator[Window]:
     """The windows from the one that holds `first` to the last that has begun by `now`, in order."""
     window = window_of(first, period)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from prio_assets.errors import BatchReason, PacketReason
-from prio_assets.prio.encryption import decrypt, encrypt
+from prio_assets.prio.encryption import encrypt
 from prio_assets.processor.operator_decisions import accept_undecryptable
 from prio_assets.processor.pending import PendingStep
 from prio_assets.processor.validation import BatchState
@@ -15,6 +15,7 @@ from tests.faults.crafting import batch_of, packets_of, with_faulty
 from tests.faults.deployment import AFTER_GRACE, Deployment, check_sum, rejection_reason, with_keys, work
 from tests.faults.material import FAULTY, PACKET_KEYS, SOUND, upload_of
 from tests.ingestor.parties import repeatable
+from tests.prio.payloads import decrypt
 
 OTHER_KEY = parse_packet_decryption_key(generate_packet_key_text(repeatable("a key that came later")))
 

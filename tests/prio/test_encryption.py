@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prio_assets.errors import InvalidKeyError, PacketReason
-from prio_assets.prio.encryption import OVERHEAD, PacketDecryptionKey, decrypt, decrypt_payloads, encrypt
+from prio_assets.prio.encryption import OVERHEAD, PacketDecryptionKey, decrypt_payloads, encrypt
 from prio_assets.prio.proof import draw_elements, prove
 from prio_assets.prio.shares import share_bytes, split
 from tests.oracle import curve
+from tests.prio.payloads import decrypt
 from tests.vectors import load_vectors
 
 VECTORS = load_vectors("ecies")

@@ -1,6 +1,7 @@
-"""Avro by fastavro alone, as the independent truth, and strategies that follow a schema."""
+"""Avro by fastavro alone, as the independent truth; our containers of any records; strategies that follow a schema."""
 
 import io
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 import fastavro
 from hypothesis import strategies as st
 
+from prio_assets.wire.containers import blocks_of, container, encode_datum
 from prio_assets.wire.schemas import schema
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +37,11 @@ def write_plainly(
     buffer = io.BytesIO()
     fastavro.writer(buffer, schema_or_text, records, codec=codec, sync_interval=sync_interval)
     return buffer.getvalue()
+
+
+def write_container(record_name: str, records: Iterable[dict[str, Any]], sync_seed: bytes) -> bytes:
+    """The container of our own that holds the records."""
+    return container(record_name, blocks_of(encode_datum(record_name, values) for values in records), sync_seed)
 
 
 def without_logical_types(value: Any) -> Any:

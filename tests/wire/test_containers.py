@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from prio_assets.errors import MalformedError
 from prio_assets.wire import containers, resolution
 from prio_assets.wire.codecs import compress
-from prio_assets.wire.containers import container, encode_datum, encode_long, read_records, write_container
+from prio_assets.wire.containers import container, encode_datum, encode_long, read_records
 from prio_assets.wire.schemas import embedded_schema, record_names, schema
-from tests.wire.avro import read_plainly, records_of, write_plainly
+from tests.wire.avro import read_plainly, records_of, write_container, write_plainly
 
 SENT = {"digest": b"\x01" * 32, "sent_at": 1_600_000_000_000}
 SIGNATURE = {"batch_header_signature": b"s", "key_identifier": "k", "batch_header": b"h", "packets": None}

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, PacketReason
 from prio_assets.prio.engine import Chunk
 from prio_assets.prio.field import PRIME
 from prio_assets.wire import packets as packets_module
-from prio_assets.wire.containers import write_container
 from prio_assets.wire.packets import (
     IngestionPacket,
     ValidityPackets,
@@ -29,8 +29,8 @@ from prio_assets.wire.packets import (
     read_chunks,
 )
 from prio_assets.wire.records import BatchSignature, decode
-from prio_assets.wire.uuids import uuid_columns, uuid_texts
-from tests.wire.avro import read_plainly, write_plainly
+from prio_assets.wire.uuids import LONGEST_TEXT, uuid_columns, uuid_values
+from tests.wire.avro import read_plainly, write_container, write_plainly
 
 INTEROP = Path(__file__).parents[1] / "interop"
 FIRST, SECOND = UUID("b8a5579a-f984-460a-a42d-2813cbf57771"), UUID("00000000-0000-4000-8000-00000000ff00")
@@ -60,6 +60,10 @@ def rows(chunks: list[Chunk]) -> Iterator[tuple[bytes, bytes, int, int, str | No
 def validity(uuids: list[UUID], values: list[tuple[int, int, int]]) -> ValidityPackets:
     f_r, g_r, h_r = np.array(values, dtype=np.uint64).reshape(-1, 3).T
     return ValidityPackets(uuid_columns(uuids), f_r, g_r, h_r)
+
+
+def uuid_texts(uuids: NDArray[np.uint8]) -> list[str]:
+    return [str(uuid) for uuid in uuid_values(uuids)]
 
 
 def validity_rows(packets: ValidityPackets) -> list[dict[str, Any]]:
@@ -386,6 +390,15 @@ def test_texts_of_any_length_are_held_in_bounds() -> None:
     assert chunk.status.tolist() == [PacketReason.UUID_MALFORMED]
     assert chunk.encryption_key_ids == (long[:100],)
     assert len(decode_validity_packets(file_of((long, 1, 2, 3), (str(FIRST), 4, 5, 6)), NAME)) == 1
+
+
+def test_the_longest_text_of_a_uuid_is_told_from_one_that_is_a_character_longer() -> None:
+    longest = f"urn:uuid:{FIRST}"
+    assert len(longest) == LONGEST_TEXT
+    data = encode_ingestion_packets([packet(longest), packet(longest + "0")], b"")
+    assert [status for *_, status, _ in rows(chunks_of(data))] == [PacketReason.ACCEPTED, PacketReason.UUID_MALFORMED]
+    usable = decode_validity_packets(file_of((longest, 1, 2, 3), (longest + "0", 4, 5, 6)), NAME)
+    assert usable.f_r.tolist() == [1]
 
 
 def test_the_digest_is_sha_256() -> None:

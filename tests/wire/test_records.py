@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prio_assets.errors import MalformedError, RefusedError
 from prio_assets.prio.domain import MAXIMUM_BINS
-from prio_assets.wire.containers import encode_datum, write_container
+from prio_assets.wire.containers import encode_datum
 from prio_assets.wire.records import (
     BatchList,
     BatchSignature,
@@ -35,7 +35,7 @@ from prio_assets.wire.records import (
     encode,
 )
 from prio_assets.wire.schemas import schema
-from tests.wire.avro import read_plainly, records_of, without_logical_types, write_plainly
+from tests.wire.avro import read_plainly, records_of, without_logical_types, write_container, write_plainly
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 INTEROP = Path(__file__).parents[1] / "interop"

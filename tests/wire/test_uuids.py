@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prio_assets.errors import MalformedError
-from prio_assets.wire.uuids import parse_uuid, parse_uuid_texts, uuid_columns, uuid_texts, uuid_values
+from prio_assets.wire.uuids import parse_uuid, parse_uuid_texts, uuid_characters, uuid_columns, uuid_values
 
 TEXT = "b8a5579a-f984-460a-a42d-2813cbf57771"
 MALFORMED = [
@@ -80,5 +80,5 @@ def test_columns_agree_with_the_single_text(texts: list[str]) -> None:
 def test_columns_give_the_texts_that_uuid_gives(uuids: list[UUID]) -> None:
     columns = uuid_columns(uuids)
     assert (columns.shape, columns.dtype) == ((len(uuids), 16), np.uint8)
-    assert uuid_texts(columns) == [str(uuid) for uuid in uuids]
+    assert [row.tobytes().decode() for row in uuid_characters(columns)] == [str(uuid) for uuid in uuids]
     assert uuid_values(columns) == uuids

@@ -15,7 +15,6 @@ from prio_assets.wire.windows import (
     Window,
     format_minute,
     from_ms,
-    newest_window,
     parse_minute,
     to_ms,
     window_of,
@@ -35,6 +34,12 @@ def vectors_with(key: str) -> list[dict[str, Any]]:
     found = [vector for vector in VECTORS if key in vector]
     assert found
     return found
+
+
+def newest_window(now: datetime, period: timedelta, grace: timedelta) -> Window:
+    """The newest window that ended at least `grace` ago, before the one that was under way then."""
+    newest, _ = windows(now - grace - period, now - grace, period)
+    return newest
 
 
 @pytest.mark.parametrize("case", vectors_with("aggregation_intervals")[0]["aggregation_intervals"])
