@@ -5,7 +5,7 @@ takes from it what could harm or mislead the reader:
 
 - Logical types are dropped, since writers put them in two places and libraries read them in two ways.
 - Records are given the names of ours that they are resolved to: names are not compared.
-- Named types are written out where they are used, within bounds. A type that contains itself has no place here.
+- Named types are written out where they are used, within bounds, which a type that contains itself exceeds.
 - Every value takes at least one byte, so that the work of reading is bounded by the bytes there are.
 """
 
@@ -53,7 +53,6 @@ class _Rebuilder:
 
     def __init__(self) -> None:
         self._definitions: dict[str, tuple[Schema, str]] = {}
-        self._open: set[str] = set()
         self._types = 0
 
     def rebuild(self, theirs: Any, ours: Any, namespace: str, depth: int) -> Any:
@@ -90,14 +89,6 @@ class _Rebuilder:
     def _rebuild_named(self, theirs: Schema, ours: Any, namespace: str, depth: int) -> Schema:
         full_name, namespace = _full_name(theirs, namespace)
         self._definitions[full_name] = (theirs, namespace)
-        if full_name in self._open:
-            raise MalformedError("its schema has a type that contains itself")
-        self._open.add(full_name)
-        rebuilt = self._rebuild_definition(theirs, ours, namespace, depth)
-        self._open.remove(full_name)
-        return rebuilt
-
-    def _rebuild_definition(self, theirs: Schema, ours: Any, namespace: str, depth: int) -> Schema:
         if theirs["type"] == "enum":
             return {"type": "enum", "name": self._new_name(), "symbols": _symbols(theirs)}
         if theirs["type"] == "fixed":

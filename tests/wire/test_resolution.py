@@ -49,6 +49,11 @@ for level in range(1, 30):
     pair = [field(f"Level{level - 1}", "left"), field(f"Level{level - 1}", "right")]
     HUGE_DOUBLING.append(field({"type": "record", "name": f"Level{level}", "fields": pair}, f"level{level}"))
 
+TENFOLD = [field({"type": "record", "name": "Level0", "fields": [field("long")]}, "level0")]
+for level in range(1, 5):
+    ten = [field(f"Level{level - 1}", f"field{number}") for number in range(10)]
+    TENFOLD.append(field({"type": "record", "name": f"Level{level}", "fields": ten}, f"level{level}"))
+
 REFUSED = {
     "not JSON": b"{",
     "not UTF-8": b'{"type":"record","name":"\xff"}',
@@ -86,6 +91,7 @@ REFUSED = {
     "deep": text_of([field(NESTED)]),
     "doubling, deep": text_of(DOUBLING),
     "doubling, wide": text_of(HUGE_DOUBLING),
+    "tenfold at each level": text_of(TENFOLD),
 }
 
 
