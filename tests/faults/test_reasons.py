@@ -1,4 +1,4 @@
-"""Each reason that the program can give is given for some fault, and is in the docs with cause and remedy."""
+"""Each reason that the program can give is in the docs, with cause and remedy."""
 
 import re
 from pathlib import Path
