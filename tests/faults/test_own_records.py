@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
-from prio_assets.errors import BatchReason, ObjectMissingError, OperationalError, RefusedError, StateError
+from prio_assets.errors import (
+    BatchReason,
+    BatchRejected,
+    ObjectMissingError,
+    OperationalError,
+    RefusedError,
+    StateError,
+)
 from prio_assets.processor.agreement import make_own_list
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.validation import BatchState, validate_batches
@@ -196,6 +203,21 @@ def _decide_and_sum(processor: ShareProcessor) -> None:
     """What is left to do, by hand."""
     make_own_list(processor, AGGREGATION, WINDOW, None)
     sum_window(processor, AGGREGATION, WINDOW, Override())
+
+
+def test_packets_of_our_validation_that_are_not_those_of_its_header(validated_deployment: Deployment) -> None:
+    """Sound packets with another value, so that nothing but the digest tells."""
+    deployment = validated_deployment.copy()
+    objects, name = deployment.store(1, "own_validations").objects, names.own_validation(FAULTY)
+    validation = decode(BatchSignature, objects[name], name)
+    assert validation.packets is not None
+    packets = rewritten(validation.packets, "PrioValidityPacket", lambda records: records[0].update(f_r=1))
+    objects[name] = encode(replace(validation, packets=packets))
+    with pytest.raises(BatchRejected, match=f"{name} is damaged.*SHA-256") as raised:
+        deployment.processors[1].own.validation(FAULTY)
+    assert raised.value.reason == BatchReason.OWN_RECORD_DAMAGED
+    work(deployment)
+    check_sum(deployment, batches=[SOUND])
 
 
 def test_counted_packets_are_whole_uuids(decided_deployment: Deployment) -> None:
