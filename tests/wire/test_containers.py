@@ -371,7 +371,7 @@ def test_a_record_over_the_limit_is_malformed(piece: int, monkeypatch: pytest.Mo
 def test_a_compressed_block_over_the_limit_is_malformed(codec: str) -> None:
     whole, more = (header(codec=codec.encode()) + block(compress(data, codec)) for data in (THOUSAND, MORE))
     assert len(list(read_records("Sent", io.BytesIO(whole), "x", maximum_bytes=1000))) == 1
-    with pytest.raises(MalformedError, match="limit of 1000 bytes"):
+    with pytest.raises(MalformedError, match="decompresses to more than the limit of 1000 bytes"):
         list(read_records("Sent", io.BytesIO(more), "x", maximum_bytes=1000))
 
 
