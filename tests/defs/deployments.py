@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import yaml
@@ -13,9 +14,10 @@ import yaml
 from prio_assets.clock import fixed_clock
 from prio_assets.configuration import Configuration, load_configuration
 from prio_assets.ingestor.batches import BatchDescription, draw_labels, draw_uuid, seal_batches, write_batch
-from prio_assets.ingestor.client import PublicPoints, random_rows, upload
+from prio_assets.ingestor.client import Payloads, PublicPoints, random_rows, upload
 from prio_assets.processor.processor import ShareProcessor, initialise_state, load_processor
 from prio_assets.storage.local import LocalStore
+from prio_assets.wire.keys import generate_packet_key_text, parse_packet_public_key
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import Parameters
 from prio_assets.wire.windows import to_ms
@@ -191,13 +193,21 @@ def ingest(
     clients: int = 3,
     only: str | None = None,
     parameters: Parameters | None = None,
+    uuid: UUID | None = None,
+    lost: int = 0,
 ) -> BatchName:
-    """A batch of honest clients at both processors, or at one only; its rows are remembered in `rows/`."""
+    """A batch of honest clients at both processors, or at one only; its rows are remembered in `rows/`.
+
+    `lost` of the clients encrypt the PHA's shares to a key that nobody has.
+    """
     settings, configuration = deployment.configuration.ingestor, deployment.configuration
     expected = parameters or configuration.processors["pha"].expected_parameters(aggregation)
-    batch = BatchName(aggregation, time, draw_uuid())
+    batch = BatchName(aggregation, time, uuid or draw_uuid())
     rows = random_rows(clients, expected.bins)
-    payloads = upload(rows, PublicPoints(settings.pha_packet_key, settings.facilitator_packet_key))
+    points = PublicPoints(settings.pha_packet_key, settings.facilitator_packet_key)
+    astray = points._replace(pha=parse_packet_public_key(generate_packet_key_text()))
+    halves = upload(rows[lost:], points), upload(rows[:lost], astray)
+    payloads = Payloads(*(sound + unreadable for sound, unreadable in zip(*halves, strict=True)))
     description = BatchDescription(batch, expected, to_ms(time), to_ms(time))
     sealed = seal_batches(description, payloads, draw_labels(clients, expected.bins), settings.signing_key.load())
     for role, one in zip(ROLES, sealed, strict=True):

@@ -20,7 +20,8 @@ from prio_assets.defs.processor.names import (
     ProcessorKeys,
 )
 from prio_assets.defs.processor.partition import aggregation_and_window_of
-from prio_assets.defs.processor.set_report import check_of_unready, table_of_set
+from prio_assets.defs.processor.set_report import PAIR_CHECKS, check_of_unready, checks_of_pairs, table_of_set
+from prio_assets.defs.processor.validation_report import text_of_checks
 from prio_assets.processor.agreement import Agreement, make_own_list
 from prio_assets.wire.names import batch_list
 from prio_assets.wire.windows import Window
@@ -35,7 +36,7 @@ DESCRIPTIONS = {
 CHECKS = {
     ALL_BATCHES_READY: "Every batch that could stand in the list is ready: validated by both, with the same "
     "parameters, and sent.",
-}
+} | PAIR_CHECKS
 
 
 class ListOverrides(dg.Config):
@@ -71,12 +72,10 @@ def batch_lists_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
         with retried_if_operational():
             aggregation, window = aggregation_and_window_of(context, processor.settings)
             agreement = make_own_list(processor.processor, aggregation, window, config.minimum_clients)
-            unready = {str(uuid): str(rejected) for uuid, rejected in agreement.unready.items()}
-        yield check_of_unready(unready, key)
-        yield dg.MaterializeResult(
-            asset_key=key,
-            metadata=list_metadata(processor.settings, aggregation, window, agreement) | overridden(config),
-        )
+            checks = [check_of_unready(agreement.unready, key), *checks_of_pairs(agreement.unready, key)]
+            facts = list_metadata(processor.settings, aggregation, window, agreement) | overridden(config)
+        yield from checks
+        yield dg.MaterializeResult(asset_key=key, metadata=facts | {keys.CHECKS: text_of_checks(checks)})
 
     return batch_lists
 

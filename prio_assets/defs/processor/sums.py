@@ -22,14 +22,16 @@ from prio_assets.defs.processor.names import (
     ProcessorKeys,
 )
 from prio_assets.defs.processor.partition import aggregation_and_window_of
-from prio_assets.defs.processor.set_report import check_of_unready, table_of_set
-from prio_assets.defs.processor.validation_report import fault_table
+from prio_assets.defs.processor.set_report import PAIR_CHECKS, check_of_unready, checks_of_pairs, table_of_set, texts
+from prio_assets.defs.processor.validation_report import fault_table, text_of_checks
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire.names import sum_part_objects
 from prio_assets.wire.windows import Window
 from resources import ShareProcessorResource
 
 CHECKS = {ALL_BATCHES_READY: "Every batch that could be summed was ready when the window was decided."}
+CHECKS_WITHOUT_LISTS = CHECKS | PAIR_CHECKS
+"""Toward a peer without lists it is this asset whose runs decide."""
 
 
 class SumOverrides(dg.Config):
@@ -63,7 +65,7 @@ def sum_parts_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
             )
         ],
         partitions_def=partitions,
-        check_specs=partitioned_checks(key, CHECKS, partitions),
+        check_specs=partitioned_checks(key, CHECKS if settings.peer_has_lists else CHECKS_WITHOUT_LISTS, partitions),
         retry_policy=RETRIES,
     )
     def sum_parts(
@@ -73,13 +75,16 @@ def sum_parts_asset(settings: ProcessorConfiguration) -> dg.AssetsDefinition:
             aggregation, window = aggregation_and_window_of(context, processor.settings)
             override = Override(config.minimum_clients, config.despite_stop)
             result = sum_window(processor.processor, aggregation, window, override)
-        yield check_of_unready(result.unready, key)
+        checks = [check_of_unready(result.unready, key)]
+        if not processor.settings.peer_has_lists:
+            checks += checks_of_pairs(result.unready, key)
+        yield from checks
         if result.entry is None:
             raise undecided(aggregation, window, result)
         facts = sum_metadata(processor.settings, aggregation, window, result)
         if override != Override():
             facts[keys.OVERRIDES] = dg.MetadataValue.json(config.model_dump())
-        yield dg.MaterializeResult(asset_key=key, metadata=facts)
+        yield dg.MaterializeResult(asset_key=key, metadata=facts | {keys.CHECKS: text_of_checks(checks)})
 
     return sum_parts
 
@@ -89,7 +94,7 @@ def undecided(aggregation: str, window: Window, result: WindowSum) -> dg.Failure
     return dg.Failure(
         description=f"nothing is decided about {aggregation} from {window.start:%Y-%m-%d %H:%M} to "
         f"{window.end:%H:%M} UTC yet; missing: {result.waiting}",
-        metadata={keys.WAITS_FOR: result.waiting or "", keys.NOT_READY: fault_table(result.unready)},
+        metadata={keys.WAITS_FOR: result.waiting or "", keys.NOT_READY: fault_table(texts(result.unready))},
         allow_retries=False,
     )
 

@@ -17,13 +17,8 @@ from prio_assets.defs.processor.batch_table import (
 from prio_assets.defs.processor.names import (
     BATCHES_ACCEPTED,
     PACKETS_ACCEPTED,
-    PARAMETERS_AGREE,
-    PEER_VALIDATIONS_HOLD,
 )
 from prio_assets.defs.tables import table
-from prio_assets.errors import BatchReason, BatchRejected
-from prio_assets.processor.processor import ShareProcessor
-from prio_assets.processor.readiness import read_ready
 from prio_assets.processor.survey import Survey
 from prio_assets.processor.validation import BatchState
 
@@ -59,7 +54,7 @@ def metadata(
         keys.PACKETS_REJECTED: rejected.total(),
         keys.PACKETS_REJECTED_BY_REASON: text_of_counts(rejected) or "none",
         keys.SECONDS: round(sum(row.seconds for row in rows), 3),
-        keys.CHECKS: "; ".join(f"{each.check_name}: {each.description}" for each in checks),
+        keys.CHECKS: text_of_checks(checks),
     }
     if overrides:
         facts[keys.OVERRIDES] = dg.MetadataValue.json(overrides)
@@ -78,34 +73,20 @@ def failure(failed: Sequence[BatchRow], rows: Sequence[BatchRow], facts: dict[st
 
 
 def check_results(
-    processor: ShareProcessor, found: Survey, rows: Sequence[BatchRow], key: dg.AssetKey
+    rows: Sequence[BatchRow], rejected_packets_limit: float, key: dg.AssetKey
 ) -> list[dg.AssetCheckResult]:
     """The partition's checks. None of them blocks: the rest of the window is summed."""
-    differing, unusable = faulty_validations(processor, found)
-    return [
-        _batches_accepted(rows, key),
-        _packets_accepted(rows, key, processor.settings.rejected_packets_limit),
-        _check_of_faults(PARAMETERS_AGREE, differing, key),
-        _check_of_faults(PEER_VALIDATIONS_HOLD, unusable, key),
-    ]
+    return [_batches_accepted(rows, key), _packets_accepted(rows, key, rejected_packets_limit)]
 
 
-def faulty_validations(processor: ShareProcessor, found: Survey) -> tuple[dict[str, str], dict[str, str]]:
-    """Of the batches with both validations: those whose parameters differ, and those that cannot be used otherwise."""
-    differing: dict[str, str] = {}
-    unusable: dict[str, str] = {}
-    for batch in sorted(found.validated & found.peer.keys()):
-        try:
-            read_ready(processor, batch)
-        except BatchRejected as rejected:
-            group = differing if rejected.reason == BatchReason.PARAMETERS_DIFFER else unusable
-            group[str(batch.uuid)] = str(rejected)
-    return differing, unusable
+def text_of_checks(checks: Sequence[dg.AssetCheckResult]) -> str:
+    """What they found, for the metadata: a partition's page shows no checks."""
+    return "; ".join(f"{each.check_name}: {each.description}" for each in checks)
 
 
 def _batches_accepted(rows: Sequence[BatchRow], key: dg.AssetKey) -> dg.AssetCheckResult:
     faults = {row.batch: f"{row.state}: {row.reason}" for row in rows if row.state in FAULTY}
-    return _check_of_faults(BATCHES_ACCEPTED, faults, key, whole=len(rows))
+    return check_of_faults(BATCHES_ACCEPTED, faults, key, whole=len(rows))
 
 
 def _packets_accepted(rows: Sequence[BatchRow], key: dg.AssetKey, limit: float) -> dg.AssetCheckResult:
@@ -125,9 +106,10 @@ def _packets_accepted(rows: Sequence[BatchRow], key: dg.AssetKey, limit: float) 
     )
 
 
-def _check_of_faults(
+def check_of_faults(
     name: str, faults: dict[str, str], key: dg.AssetKey, whole: int | None = None
 ) -> dg.AssetCheckResult:
+    """Fails if a batch has a fault; `faults` says by batch which."""
     of = "" if whole is None else f" of {whole}"
     first = next(iter(faults.items()), None)
     return dg.AssetCheckResult(

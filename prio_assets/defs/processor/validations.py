@@ -18,8 +18,6 @@ from prio_assets.defs.processor.names import (
     INGESTION_BATCHES,
     OWN_VALIDATIONS,
     PACKETS_ACCEPTED,
-    PARAMETERS_AGREE,
-    PEER_VALIDATIONS_HOLD,
     ProcessorKeys,
 )
 from prio_assets.defs.processor.overrides import BatchOverrides, record_overrides
@@ -40,8 +38,6 @@ GROUP_BYTES = 64 << 20
 CHECKS = {
     BATCHES_ACCEPTED: "No batch of the window was rejected or failed.",
     PACKETS_ACCEPTED: "No more packets were rejected than `rejected_packets_limit` allows.",
-    PARAMETERS_AGREE: "Both processors' validations, where both are here, have the same parameters.",
-    PEER_VALIDATIONS_HOLD: "The other processor's validations, where they are here, are signed and whole.",
 }
 
 
@@ -108,7 +104,7 @@ def report_validations(
         now = [row_of_outcome(outcome) for group in outcomes for outcome in group]
         earlier = recorded_rows(context.instance, key, context.partition_key)
         rows = merge(merge(earlier, rows_of_survey(found)), now)
-        checks = check_results(processor.processor, found, rows, key)
+        checks = check_results(rows, settings.rejected_packets_limit, key)
         facts = metadata(found, rows, checks, overrides)
     yield from checks
     failed = [row for row in now if row.state in (BatchState.FAILED, BatchState.UNDECRYPTABLE)]
