@@ -116,14 +116,16 @@ def _grown(record: str, datum: bytes) -> bytes:
     return data
 
 
+def _grown_signature() -> bytes:
+    """One whose key identifier has 32 MiB. Whoever can write to a bucket can write it: no key is needed."""
+    identifier = bytes(32 * MEBIBYTE)
+    return _grown("PrioBatchSignature", encode_long(0) + encode_long(len(identifier)) + identifier + encode_long(0) * 2)
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_signature_that_grows_when_decompressed(index: int) -> None:
-    """Whoever can write to the bucket can write it: no key is needed."""
-    identifier = bytes(32 * MEBIBYTE)
-    datum = encode_long(0) + encode_long(len(identifier)) + identifier + encode_long(0) * 2
     deployment = with_faulty({})
-    name = ingestion_objects(FAULTY).signature
-    deployment.store(index, "ingestion").objects[name] = _grown("PrioBatchSignature", datum)
+    deployment.store(index, "ingestion").objects[ingestion_objects(FAULTY).signature] = _grown_signature()
     with at_most(8 * MEBIBYTE):
         work(deployment)
     assert rejection_reason(deployment, index) == BatchReason.SIGNATURE_MALFORMED
@@ -139,6 +141,17 @@ def test_a_header_that_grows_when_decompressed(index: int) -> None:
         work(deployment)
     assert rejection_reason(deployment, index) == BatchReason.HEADER_MALFORMED
     check_sum(deployment, batches=[SOUND])
+
+
+@pytest.mark.parametrize("writer", [0, 1])
+def test_a_list_whose_signature_grows_when_decompressed(
+    writer: int, proposed_deployment: Deployment, decided_deployment: Deployment
+) -> None:
+    deployment = (proposed_deployment, decided_deployment)[writer].copy()
+    name = batch_list(AGGREGATION, WINDOW, writer)
+    deployment.store(1 - writer, "peer_validations").objects[name] = _grown_signature()
+    with at_most(64 * MEBIBYTE), pytest.raises(RefusedError, match="decompresses to more than the limit"):
+        decide_or_accept(deployment.processors[1 - writer])
 
 
 @pytest.mark.parametrize("writer", [0, 1])

@@ -22,9 +22,11 @@ from prio_assets.wire.batches import (
     open_header,
     open_signature,
     open_single_object,
+    part_of_batch,
     read_sum_part,
     read_validation,
     seal,
+    stored_validation,
     verify_header,
 )
 from prio_assets.wire.keys import SigningKey, VerificationKeys, parse_verification_key
@@ -36,7 +38,15 @@ from prio_assets.wire.packets import (
     encode_invalid_packets,
     encode_validity_packets,
 )
-from prio_assets.wire.records import BatchSignature, IngestionHeader, Parameters, SumPart, ValidityHeader, encode
+from prio_assets.wire.records import (
+    SMALL_RECORD_BYTES,
+    BatchSignature,
+    IngestionHeader,
+    Parameters,
+    SumPart,
+    ValidityHeader,
+    encode,
+)
 from prio_assets.wire.windows import Window, parse_minute, to_ms
 
 PRIME = 4293918721
@@ -243,6 +253,20 @@ def test_embedded_parts_go_before_other_objects() -> None:
 def test_a_validation_without_packets_is_read(form: str) -> None:
     sealed = seal(replace(HEADER, packet_file_digest=digest(b"")), b"", KEY)
     assert len(read_validation(read_from(stored(sealed, form)), BATCH, INDEX, KEYS).packets) == 0
+
+
+def test_a_large_validation_is_read_in_either_form(form: str) -> None:
+    """Larger than a signature object in the other form may be."""
+    count = 30_000
+    uuids = np.arange(4 * count, dtype=np.uint32).view(np.uint8).reshape(count, 16)
+    values = np.arange(count, dtype=np.uint64)
+    large = ValidityPackets(uuids, values, values, values)
+    packets = encode_validity_packets(large, b"")
+    assert len(packets) > SMALL_RECORD_BYTES
+    sealed = seal(replace(HEADER, packet_file_digest=digest(packets)), packets, KEY)
+    assert len(read_validation(read_from(stored(sealed, form)), BATCH, INDEX, KEYS).packets) == count
+    assert stored_validation(sealed.single_object(), BATCH, "ours").sealed == sealed
+    assert part_of_batch(sealed.single_object(), "packets", "ours") == packets
 
 
 def rejected(objects: Objects, batch: BatchName = BATCH, keys: VerificationKeys = KEYS) -> BatchRejected:
