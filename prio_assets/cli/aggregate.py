@@ -105,6 +105,9 @@ def command(
     Checks the proofs of every packet with the peer's validations, and writes the signed sum over the packets that
     count. A batch that is rejected, or that has no valid validation of the peer's, is left out, with the reason on
     stderr; so is one with other parameters than most. Nothing is overwritten.
+
+    This keeps no ledger of what was summed. Two sums of a window over different batches, subtracted, reveal the few
+    clients in between: sum each window once, and never as a processor that sums in Dagster too.
     """
     from prio_assets.processor.one_shot_aggregation import AggregationPlace, gather, seal_sum
     from prio_assets.processor.own_store import OwnStore
