@@ -76,14 +76,14 @@ if TYPE_CHECKING:
     environment=True,
     required=True,
     metavar="B64",
-    help="Key that encrypts the PHA's shares: base64 of an uncompressed P-256 point.",
+    help="Key that encrypts the PHA's shares: base64 of a P-256 point or SPKI, or PEM.",
 )
 @option(
     "facilitator-ecies-public-key",
     environment=True,
     required=True,
     metavar="B64",
-    help="Key that encrypts the facilitator's shares: base64 of an uncompressed P-256 point.",
+    help="Key that encrypts the facilitator's shares: base64 of a P-256 point or SPKI, or PEM.",
 )
 @storage_option("peer-output", environment=True, text="Directory for the PHA's batch.")
 @storage_option("facilitator-output", environment=True, text="Directory for the facilitator's batch.")
