@@ -159,9 +159,9 @@ def read_peer_list(processor: KeylessProcessor, aggregation: str, window: Window
 
 
 def is_sent(processor: ShareProcessor, aggregation: str, window: Window) -> bool:
-    """Whether our list of the window has its receipt."""
+    """Whether our list of the window has its receipt, and the peer has not lost it since."""
     name = names.batch_list(aggregation, window, processor.settings.server_index)
-    return exists(processor.stores.state, names.sent(name))
+    return exists(processor.stores.state, names.sent(name)) and exists(processor.stores.peer_bucket, name)
 
 
 def validated_batches(processor: ShareProcessor, aggregation: str, window: Window) -> list[BatchName]:

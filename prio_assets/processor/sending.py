@@ -2,8 +2,8 @@
 
 from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.processor import ShareProcessor
-from prio_assets.processor.readiness import read_own_validation
 from prio_assets.processor.steps import OWN_VALIDATIONS, PEER_BUCKET, Copy, Create, Step
+from prio_assets.storage.base import exists
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation
 from prio_assets.wire.names import BatchName
@@ -12,11 +12,16 @@ from prio_assets.wire.records import Receipt, encode
 from prio_assets.wire.windows import to_ms
 
 
-def steps_to_send(processor: ShareProcessor, batch: BatchName) -> list[Step]:
-    """Copy the stored validation to the peer's bucket, the signature last, and record the receipt after it."""
-    own = read_own_validation(processor, batch)
+def steps_to_send(processor: ShareProcessor, batch: BatchName, own: Validation) -> list[Step]:
+    """Copy the stored validation `own` to the peer's bucket, the signature last, and record the receipt after it."""
     receipt = Receipt(recorded_digest(processor, batch, own), digest(own.sealed.packets), to_ms(processor.clock()))
     return [*_copies(processor, batch), Create(OWN_VALIDATIONS, names.receipt(batch), encode(receipt))]
+
+
+def is_at_peer(processor: ShareProcessor, batch: BatchName) -> bool:
+    """Whether our validation is in the peer's bucket: its signature, which is written last."""
+    objects = names.validity_objects(batch, processor.settings.server_index)
+    return exists(processor.stores.peer_bucket, objects.signature)
 
 
 def recorded_digest(processor: ShareProcessor, batch: BatchName, own: Validation) -> bytes:

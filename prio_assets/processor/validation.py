@@ -16,13 +16,13 @@ from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.own_store import accepts_undecryptable, is_rejected
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.readiness import read_own_validation, read_ready
-from prio_assets.processor.sending import steps_to_send
+from prio_assets.processor.sending import is_at_peer, steps_to_send
 from prio_assets.processor.steps import take_all
 from prio_assets.wire import names
+from prio_assets.wire.batches import Validation
 from prio_assets.wire.columns import NO_UUIDS, Uuids
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.records import Rejection
-from prio_assets.wire.windows import Window, to_ms, window_of
+from prio_assets.wire.windows import Window, window_of
 
 
 class BatchState(StrEnum):
@@ -67,7 +67,7 @@ def validate_batches(processor: ShareProcessor, batches: Sequence[BatchName]) ->
             state = BatchState.FAILED
             if rejected.reason != BatchReason.OWN_RECORD_DAMAGED:
                 state = BatchState.REJECTED
-                _record(processor, batch, rejected)
+                processor.own.reject(batch, rejected, processor.settings.name, processor.clock())
             yield BatchOutcome(batch, state, str(rejected), seconds=monotonic() - began)
         except UndecryptableBatchError as error:
             yield BatchOutcome(batch, BatchState.UNDECRYPTABLE, str(error), seconds=monotonic() - began)
@@ -106,17 +106,22 @@ def _validate(processor: ShareProcessor, batch: BatchName, neighbours: _Neighbou
     last = processor.own.last_rejection(batch)
     if last is not None and is_rejected(last):
         return BatchOutcome(batch, BatchState.REJECTED, f"{last.reason}: {last.details}")
-    intake = None
-    if processor.own.validation(batch) is None:
+    own, intake = processor.own.validation(batch), None
+    if own is None:
         intake = _take_in(processor, batch, neighbours, accept_undecryptable=accepts_undecryptable(last))
         processor.own.keep(intake, processor.signing_key)
         neighbours.add(batch, NO_UUIDS if processor.settings.peer_has_lists else intake.packets.uuids)
-    state = _send(processor, batch)
+        own = read_own_validation(processor, batch)  # the first that was stored stays, and it need not be this one
+    try:
+        state, why = _send(processor, batch, own), ""
+    except OperationalError as error:
+        state, why = BatchState.FAILED, str(error)
     if intake is None:
-        return BatchOutcome(batch, state, accepted=len(read_own_validation(processor, batch).packets.uuids))
+        return BatchOutcome(batch, state, why, accepted=len(own.packets.uuids))
     return BatchOutcome(
         batch,
         state,
+        why,
         received=intake.received,
         accepted=len(intake.packets.uuids),
         rejected=intake.rejected,
@@ -146,32 +151,19 @@ def _take_in(
     )
 
 
-def _send(processor: ShareProcessor, batch: BatchName) -> BatchState:
-    """Send the stored validation, unless it was sent; toward a peer without lists only while it is safe."""
+def _send(processor: ShareProcessor, batch: BatchName, own: Validation) -> BatchState:
+    """Send the stored validation, again where the peer has lost it; to a peer without lists only while it is safe."""
     settings = processor.settings
-    if processor.own.receipt(batch) is not None:
+    stop = peer_without_lists.stop_of(window_of(batch.time, settings.period), settings)
+    is_safe = settings.peer_has_lists or processor.clock() < stop
+    if processor.own.receipt(batch) is not None and (not is_safe or is_at_peer(processor, batch)):
         return BatchState.SENT
+    if not is_safe:
+        return BatchState.KEPT_BACK
     if not settings.peer_has_lists:
-        if processor.clock() >= peer_without_lists.stop_of(window_of(batch.time, settings.period), settings):
-            return BatchState.KEPT_BACK
         try:
             read_ready(processor, batch)  # a pair that disagrees would cost such a peer its whole window
         except BatchRejected:
             return BatchState.WAITS_FOR_PEER
-    take_all(steps_to_send(processor, batch), processor.stores_by_name)
+    take_all(steps_to_send(processor, batch, own), processor.stores_by_name)
     return BatchState.SENT
-
-
-def _record(processor: ShareProcessor, batch: BatchName, rejected: BatchRejected) -> None:
-    processor.own.record_rejection(
-        batch,
-        Rejection(
-            batch_uuid=batch.uuid,
-            reason=rejected.reason.value,
-            details=rejected.details,
-            packet_file_digest=None,
-            by=processor.settings.name,
-            at=to_ms(processor.clock()),
-            cleared=False,
-        ),
-    )

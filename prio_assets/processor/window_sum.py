@@ -150,7 +150,7 @@ def _send_set(
     batches = [listed_name(aggregation, listed) for listed in entry.batches]
     if processor.clock() < peer_without_lists.deadline_of(window, processor.settings) or override.despite_stop:
         for batch in batches:
-            take_all(steps_to_send(processor, batch), processor.stores_by_name)
+            take_all(steps_to_send(processor, batch, read_own_validation(processor, batch)), processor.stores_by_name)
         return
     unsent = [batch for batch in batches if processor.own.receipt(batch) is None]
     if unsent:

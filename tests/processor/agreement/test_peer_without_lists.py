@@ -205,7 +205,7 @@ def test_we_sum_what_the_peer_sums() -> None:
 
 MUTANTS = (
     Mutant("sent before the peer's is here", validation._send, "read_ready(processor, batch)", "BatchState.SENT"),
-    Mutant("begun after the stop", validation._send, "if processor.clock() >=", "if False and"),
+    Mutant("begun after the stop", validation._send, "processor.clock() < stop", "True"),
     Mutant(
         "after the deadline what was not sent is settled too",
         peer_without_lists.settle,
