@@ -21,24 +21,33 @@ from prio_assets.processor import (
     steps,
     window_sum,
 )
+from tests.processor.agreement.scenes import (
+    EVIL_LEADER,
+    FORGED_ANSWERS,
+    FORMLESS_LISTS,
+    LATE_BATCHES,
+    LOST_STATE,
+    MINIMUMS,
+    NO_LATE_BATCHES,
+    OVERLAPPING,
+    RACES,
+    REPLACED_INPUTS,
+    SECOND_ANSWERS,
+    SPOILT_LISTS,
+    UNEQUAL_LIMITS,
+    Scene,
+)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A rule that is broken: in `function`, `old` is replaced by `new`.
-
-    The others say in what kind of world it shows, and by which rules of the machine beside those of the ordinary
-    course, so that the search for an example need not be long.
-    """
+    """A rule that is broken: in `function`, `old` is replaced by `new`; it shows in `scene`."""
 
     rule: str
     function: object
     old: str
     new: str
-    trouble: str | int = "none"
-    late_hours: tuple[int, int] = (6, 6)
-    minimum: tuple[int, int] = (1, 1)
-    stories: tuple[str, ...] = ("answer_overlapping",)
+    scene: Scene = OVERLAPPING
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -70,7 +79,7 @@ MUTANTS = (
         steps.take,
         "or not stop_if_taken",
         "or True",
-        stories=("race_for_two_windows",),
+        scene=RACES,
     ),
     Mutant("the copy of a proposal is not completed", batch_lists.propose, "if view.own_list_sent else", "or"),
     Mutant("the copy of an answer is not completed", batch_lists.decide, "if view.own_list_sent:", "if True:"),
@@ -100,7 +109,7 @@ MUTANTS = (
         "    ledger = ledger_of(processor, aggregation, window)\n",
         "    ledger = ledger_of(processor, aggregation, window)\n"
         "    own_list = read_own_list(processor, aggregation, window)\n",
-        stories=("race_for_one_window",),
+        scene=RACES,
     ),
     # The ledger
     Mutant(
@@ -117,37 +126,35 @@ MUTANTS = (
         ledger.Ledger.append,
         "newest_end=max(end, self.newest_end)",
         "newest_end=end",
-        late_hours=(0, 0),
+        scene=NO_LATE_BATCHES,
     ),
     Mutant(
         "the answer is held against the ledger of its window only",
         agreement.view_to_accept,
         "min([window.start, *(batch.time for batch in batches)])",
         "window.start",
-        trouble=1,
-        stories=("answer_again",),
+        scene=SECOND_ANSWERS,
     ),
     Mutant(
         "the answer is held against the leader's late limit",
         agreement.view_to_accept,
         "min([window.start, *(batch.time for batch in batches)])",
         "window.start - processor.settings.late_limit",
-        late_hours=(6, 0),
+        scene=UNEQUAL_LIMITS,
     ),
     Mutant(
         "the leader compares packets that the follower may not have compared",
         ledger.Ledger.counted_in_reach,
         "if _reach(entry) < end",
         "if True",
-        late_hours=(0, 0),
+        scene=NO_LATE_BATCHES,
     ),
     Mutant(
         "a new state begins at the first window",
         processor.default_not_before,
         "return max([settings.first_window, *ends])",
         "return settings.first_window",
-        trouble="storage",
-        stories=("answer_overlapping", "lose_state"),
+        scene=LOST_STATE,
     ),
     # The leader's proposal
     Mutant(
@@ -157,22 +164,20 @@ MUTANTS = (
         "[batch for batch in validated_batches(processor, aggregation, window) if is_open and not any("
         "str(batch.uuid).encode() in read_bytes(processor.stores.state, name)"
         ' for name, _ in processor.stores.state.list("batch-lists/"))]',
-        trouble="storage",
-        stories=("lose_proposal",),
+        scene=SPOILT_LISTS,
     ),
     Mutant(
         "spent batches are proposed",
         batch_lists.propose,
         "if uuid not in view.ledger.spent]",
         "]",
-        stories=("answer_overlapping", "pass_time"),
     ),
     Mutant(
         "a proposal below the minimum",
         batch_lists.propose,
         "if clients < author.minimum_clients:",
         "if False:",
-        minimum=(3, 1),
+        scene=MINIMUMS,
     ),
     Mutant("a proposal before the window's end", batch_lists.propose, "if author.now < view.window.end:", "if False:"),
     Mutant(
@@ -180,7 +185,7 @@ MUTANTS = (
         agreement._within,
         "earliest <= batch.time < window.end",
         "window.start <= batch.time < window.end",
-        stories=("do_everything",),
+        scene=LATE_BATCHES,
     ),
     # The follower's decision
     Mutant("spent batches are decided again", batch_lists._agreed, "not in view.ledger.spent", "is not None"),
@@ -189,32 +194,28 @@ MUTANTS = (
         batch_lists._agreed,
         "_is_ready(listed, view)",
         "listed.batch_uuid in view.ready",
-        trouble=0,
-        stories=("replace_before_decision",),
+        scene=EVIL_LEADER,
     ),
     Mutant(
         "an answer below the follower's minimum",
         batch_lists.decide,
         "if len(counted) < minimum:",
         "if False:",
-        minimum=(1, 3),
+        scene=MINIMUMS,
     ),
     Mutant(
         "an answer below the proposal's minimum",
         batch_lists.decide,
         "max(proposal.minimum_clients, author.minimum_clients)",
         "author.minimum_clients",
-        trouble="none",
-        late_hours=(6, 0),
-        minimum=(3, 1),
+        scene=UNEQUAL_LIMITS,
     ),
     Mutant(
         "a decision before the window's end",
         batch_lists.decide,
         "if author.now < view.window.end:",
         "if False:",
-        trouble=0,
-        stories=("forge_lists",),
+        scene=EVIL_LEADER,
     ),
     Mutant(
         "packets of earlier answers are counted again",
@@ -233,31 +234,26 @@ MUTANTS = (
         readiness.check_eligible,
         "if is_rejected(rejection):",
         "if False:",
-        stories=("reject", "answer_overlapping"),
     ),
     Mutant(
         "batches from before the state are decided",
         agreement.earliest_batch,
         "settings.first_window, not_before(processor))",
         "settings.first_window)",
-        trouble="storage",
-        stories=("answer_overlapping", "lose_state"),
+        scene=LOST_STATE,
     ),
     Mutant(
         "late batches without a limit",
         agreement.earliest_batch,
         "window.start - settings.late_limit",
         "settings.first_window",
-        trouble=0,
-        late_hours=(6, 0),
-        stories=("forge_lists",),
+        scene=EVIL_LEADER,
     ),
     Mutant(
         "a decided window is decided again",
         ledger.Ledger.entry,
         "return entry",
         "return None",
-        stories=("answer_overlapping",),
     ),
     # The leader's acceptance
     Mutant(
@@ -265,73 +261,70 @@ MUTANTS = (
         batch_lists.accept,
         "_check_unspent(answer, view.ledger, name)",
         "pass",
-        trouble=1,
-        stories=("answer_again",),
+        scene=SECOND_ANSWERS,
     ),
     Mutant(
         "what was not proposed is accepted",
         batch_lists.accept,
         "_check_proposed(answer, proposal, name)",
         "pass",
-        trouble=1,
-        stories=("forge_lists",),
+        scene=FORGED_ANSWERS,
     ),
     Mutant(
         "digests of the answer are not those of the proposal",
         batch_lists._check_proposed,
         "proposed.get(listed.batch_uuid) != replace(listed, repeated=())",
         "listed.batch_uuid not in proposed",
-        trouble=1,
-        stories=("forge_lists",),
+        scene=FORGED_ANSWERS,
     ),
     Mutant(
         "digests are ignored at the acceptance",
         batch_lists._missing,
         "if not _is_ready(listed, view)",
         "if listed.batch_uuid not in view.ready",
-        trouble=1,
-        stories=("forge_lists",),
+        scene=FORGED_ANSWERS,
     ),
     Mutant(
         "repeated packets are accepted",
         batch_lists.accept,
         "_check_counted_once(counted, view.ledger.counted_in_reach(view.window), name)",
         "pass",
-        trouble=1,
-        stories=("answer_again",),
+        scene=SECOND_ANSWERS,
     ),
     Mutant(
         "packets counted twice within an answer are accepted",
         batch_lists._check_counted_once,
         "duplicated(counted) | contained(counted, before)",
         "contained(counted, before)",
-        trouble=1,
-        stories=("answer_again",),
+        scene=SECOND_ANSWERS,
     ),
     Mutant(
         "packets counted in an earlier answer are accepted",
         batch_lists._check_counted_once,
         "duplicated(counted) | contained(counted, before)",
         "duplicated(counted)",
-        trouble=1,
-        stories=("answer_again",),
+        scene=SECOND_ANSWERS,
     ),
     Mutant(
         "an answer below the minimum is accepted",
         batch_lists.accept,
         "len(counted) < proposal.minimum_clients",
         "False",
-        trouble=1,
-        minimum=(3, 1),
-        stories=("forge_lists",),
+        scene=FORGED_ANSWERS,
     ),
-    Mutant("an empty answer is refused", batch_lists.accept, "if answer.batches and len", "if len", minimum=(1, 3)),
+    Mutant(
+        "an empty answer is refused",
+        batch_lists.accept,
+        "if answer.batches and len",
+        "if len",
+        scene=MINIMUMS,
+    ),
     Mutant(
         "what the leader left out is not accepted",
         agreement.view_to_accept,
         "check_still_ingested)",
         "check_eligible)",
-        stories=("answer_in_part", "reject"),
+        scene=LATE_BATCHES,
     ),
     # Lists that are none
     Mutant(
@@ -339,88 +332,77 @@ MUTANTS = (
         agreement.read_peer_list,
         "open_record(BatchList, data, settings.peer_keys, name)",
         "stored_record(BatchList, data, name)",
-        trouble="storage",
-        stories=("write_bad_list",),
+        scene=SPOILT_LISTS,
     ),
     Mutant(
         "a list of another window is used",
         batch_lists.check_list,
         '"start": (record',
         '"start": (0, 0) or (record',
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a list to another end is used",
         batch_lists.check_list,
         '"end": (record',
         '"end": (0, 0) or (record',
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a list of another instance is used",
         batch_lists.check_list,
         '"instance name": (',
         '"": (0, 0) or (',
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a list of another aggregation is used",
         batch_lists.check_list,
         '"aggregation": (',
         '"": (0, 0) or (',
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a list of another writer is used",
         batch_lists.check_list,
         '"server index": (',
         '"": (0, 0) or (',
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a list of other parameters is used",
         batch_lists.check_list,
         '"parameters": (',
         '"": (0, 0) or (',
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a window of another period is decided",
         batch_lists.check_list,
         "window != window_of(window.start, settings.period)",
         "False",
-        trouble=0,
-        stories=("choose_window",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "a list in any order, or with a batch twice, is used",
         batch_lists._check_entries,
         "if uuids != sorted(set(uuids)):",
         "if False:",
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "an entry of another minute is used",
         batch_lists._check_entries,
         " or listed.batch_time % MINUTE_MS",
         "",
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     Mutant(
         "an entry of a later window is used",
         batch_lists._check_entries,
         "0 <= listed.batch_time < record.aggregation_end_time",
         "0 <= listed.batch_time",
-        trouble=0,
-        stories=("break_form",),
+        scene=FORMLESS_LISTS,
     ),
     # The sum
     Mutant(
@@ -428,16 +410,14 @@ MUTANTS = (
         window_sum._check_digests,
         "if by_index != ",
         "if False and by_index != ",
-        trouble=1,
-        stories=("replace_after_decision",),
+        scene=REPLACED_INPUTS,
     ),
     Mutant(
         "another ingestion batch is summed",
         window_sum._check_taken_in,
         "if source.header.packet_file_digest != ",
         "if False and source.header.packet_file_digest != ",
-        trouble=1,
-        stories=("replace_after_decision",),
+        scene=REPLACED_INPUTS,
     ),
     Mutant("repeated packets are summed", aggregation.contribute, "held & ~contained(own.uuids, repeated)", "held"),
     Mutant(

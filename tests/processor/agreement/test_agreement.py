@@ -1,24 +1,22 @@
-"""Two processors keep their promises, whatever happens to them.
+"""Two processors keep their promises, whatever happens to them: in each scene, and where anything may happen.
 
 The examples are the same in every run. To search longer, for example through a night:
-`AGREEMENT_EXAMPLES=20000 pytest tests/processor/agreement/test_agreement.py -n 0`, which draws new ones each time.
+`AGREEMENT_EXAMPLES=20000 pytest tests/processor/agreement/test_agreement.py`, which draws new ones each time.
 """
 
-import os
-
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import Phase
 
 from tests.processor.agreement.machine import AgreementMachine
+from tests.processor.agreement.mutants import MUTANTS
+from tests.processor.agreement.scenes import Scene, search
 
-EXAMPLES = int(os.environ.get("AGREEMENT_EXAMPLES", "0"))
+SCENES = tuple(dict.fromkeys(mutant.scene for mutant in MUTANTS))
 
 TestAgreement = AgreementMachine.TestCase
-TestAgreement.settings = settings(
-    max_examples=EXAMPLES or 100,
-    stateful_step_count=10,
-    derandomize=not EXAMPLES,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
+TestAgreement.settings = search(examples=100, steps=10, phases=(Phase.generate, Phase.shrink))
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_the_promises_are_kept_in(scene: Scene) -> None:
+    scene.play()
