@@ -50,6 +50,8 @@ from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, SumPa
 from prio_assets.wire.uuids import uuid_columns
 from prio_assets.wire.windows import Window
 
+REMEDY = "restore it as it was when the window was decided, since no other set may be summed"
+
 
 @dataclass(frozen=True)
 class Override:
@@ -213,14 +215,15 @@ def _contribution(
         check_headers_agree(own.header, peer.header, source)
         if source.header.parameters != decided:
             parameters = source.header.parameters
-            raise OperationalError(f"{batch.base} has {parameters}, decided was {decided}; it was replaced")
+            raise OperationalError(f"{batch.base} has {parameters}, decided was {decided}; it was replaced: {REMEDY}")
         _check_digests(processor, batch, listed, (own, peer))
         _check_taken_in(processor, source, own)
         total = bound_total(processor.own.totals(batch, processor.own_keys), source, own)
         return contribute(source, own.packets, peer.packets, total, uuid_columns(listed.repeated))
-    except BatchRejected as rejected:
-        error = ObjectMissingError if rejected.reason == BatchReason.OBJECT_MISSING else OperationalError
-        raise error(f"batch {batch.base} of the decided set cannot be summed now: {rejected}") from rejected
+    except (BatchRejected, ObjectMissingError) as fault:
+        is_missing = isinstance(fault, ObjectMissingError) or fault.reason == BatchReason.OBJECT_MISSING
+        error = ObjectMissingError if is_missing else OperationalError
+        raise error(f"batch {batch.base} of the decided set cannot be summed now: {fault}; {REMEDY}") from fault
 
 
 def _check_digests(
@@ -229,13 +232,17 @@ def _check_digests(
     own, peer = (digest(validation.sealed.packets) for validation in validations)
     by_index = (own, peer) if processor.settings.server_index == 0 else (peer, own)
     if by_index != (listed.validity_digest_0, listed.validity_digest_1):
-        raise OperationalError(f"a validation of {batch.base} is not the one that was decided on; it was replaced")
+        raise OperationalError(
+            f"a validation of {batch.base} is not the one that was decided on; it was replaced: {REMEDY}"
+        )
 
 
 def _check_taken_in(processor: ShareProcessor, source: IngestionBatch, own: Validation) -> None:
     """The packet file is the one that our validation was computed from."""
     if source.header.packet_file_digest != processor.own.recorded_digest(source.batch, own, processor.own_keys):
-        raise OperationalError(f"{source.packets_name} is not known to be the file that intake read; it was replaced")
+        raise OperationalError(
+            f"{source.packets_name} is not known to be the file that intake read; it was replaced: {REMEDY}"
+        )
 
 
 def _stored_sum_part(processor: ShareProcessor, aggregation: str, window: Window) -> SealedBatch | None:

@@ -9,6 +9,7 @@ import pytest
 from prio_assets.errors import ObjectConflictError, ObjectMissingError, OperationalError, PrioAssetsError, StateError
 from prio_assets.processor.agreement import make_own_list
 from prio_assets.processor.processor import ShareProcessor
+from prio_assets.processor.validation import BatchState, validate_batches
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire import names
 from prio_assets.wire.batches import seal, stored_validation
@@ -149,8 +150,18 @@ def test_without_inputs_and_without_a_stored_part_there_is_no_sum(world: World) 
     propose_and_decide(world)
     run_until_cut(world.processors[0], sum_of, 2)
     world.stores[0]["ingestion"].objects.clear()
-    with pytest.raises(ObjectMissingError, match=str(FIRST.name.uuid)[:8]):
+    with pytest.raises(ObjectMissingError, match=r"^batch .* of the decided set .* is missing; restore it"):
         sum_of(world.processors[0])
+
+
+def test_a_validation_of_ours_that_a_decided_window_lacks_can_be_made_again(world: World) -> None:
+    propose_and_decide(world)
+    run_until_cut(world.processors[0], sum_of, 2)
+    del world.stores[0]["own_validations"].objects[names.own_validation(FIRST.name)]
+    with pytest.raises(ObjectMissingError, match=f"^batch {FIRST.name.base} of the decided set .* is missing"):
+        sum_of(world.processors[0])
+    assert [outcome.state for outcome in validate_batches(world.processors[0], [FIRST.name])] == [BatchState.SENT]
+    assert sum_of(world.processors[0]).header is not None
 
 
 def test_a_damaged_sum_part_of_ours_is_told(world: World) -> None:
