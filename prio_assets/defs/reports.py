@@ -12,16 +12,27 @@ from prio_assets.defs import metadata as keys
 from prio_assets.defs.tables import MOST_ROWS, table
 
 DATA_VERSION = "dagster/data_version"
+MOST_EXECUTIONS = 10
+"""Among so many executions of a check there is one that was evaluated: others were planned and cut."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an unpartitioned check found: `faults` says of each thing that is wrong why. It passes without any."""
+    """What an unpartitioned check found: `faults` says of each thing that is wrong why. It passes without any.
+
+    `looked_everywhere` is false while a storage, or an aggregation, could not be looked at.
+    """
 
     asset: str
     check: str
     faults: Mapping[str, str]
+    looked_everywhere: bool
     is_warning: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it passes or fails: where not everything was looked at, it cannot be said to pass."""
+        return self.looked_everywhere or bool(self.faults)
 
     @property
     def description(self) -> str:
@@ -79,8 +90,11 @@ class Reporter:
         yield dg.AssetMaterialization(**facts)
 
     def finding(self, found: Finding) -> Iterator[dg.AssetCheckEvaluation]:
-        """The evaluation of an unpartitioned check."""
-        if not self._is_known(f"check {found.asset} {found.check}", found.digest):
+        """The evaluation of an unpartitioned check; while it is not known, the one that was reported before holds."""
+        name = f"check {found.asset} {found.check}"
+        if not found.is_known:
+            self.keep(name)
+        elif not self._is_known(name, found.digest):
             yield evaluation(found)
 
     def _is_known(self, name: str, version: str) -> bool:
@@ -93,9 +107,28 @@ def evaluation(found: Finding) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(**_verdict(found))
 
 
-def result(found: Finding) -> dg.AssetCheckResult:
-    """The finding as what a check that runs yields."""
-    return dg.AssetCheckResult(**_verdict(found))
+def result(instance: dg.DagsterInstance, found: Finding) -> dg.AssetCheckResult:
+    """What a check that runs yields: the finding, or, while it is not known, what was evaluated before once more."""
+    if found.is_known:
+        return dg.AssetCheckResult(**_verdict(found))
+    key = dg.AssetCheckKey(dg.AssetKey.from_user_string(found.asset), found.check)
+    before = _last_evaluation(instance, key)
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=before is not None and before.passed,
+        severity=severity(found),
+        description=(before and before.description) or "not known: not everything could be looked at",
+        metadata=before.metadata if before else {},
+    )
+
+
+def _last_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=MOST_EXECUTIONS):
+        event = record.event.dagster_event if record.event else None
+        if event is not None and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            return event.asset_check_evaluation_data
+    return None
 
 
 def _verdict(found: Finding) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_a_late_batch_is_counted_in_a_later_window_and_is_called_late(daemon: Da
 
 def test_a_batch_at_one_side_holds_the_window_up_for_the_patience_only(daemon: Daemon) -> None:
     both = ingest(daemon.deployment, "kittens-seen", at(1))
-    ingest(daemon.deployment, "kittens-seen", at(2), only="pha")
+    lonely = ingest(daemon.deployment, "kittens-seen", at(2), only="pha")
     daemon.settle()
     assert not list(daemon.deployment.storage("portal/statistics").rglob("*.json"))
     daemon.now += timedelta(minutes=59)
@@ -111,6 +111,8 @@ def test_a_batch_at_one_side_holds_the_window_up_for_the_patience_only(daemon: D
     daemon.now += timedelta(minutes=1)
     daemon.settle()
     assert statistic(daemon.deployment, "kittens-seen", FIRST)["sum"] == true_counts(daemon.deployment, both)
+    late = daemon.failed_findings()["pha/ingestion_batches no_late_batches"]
+    assert late.startswith(f"{lonely.base}: it is not in the set of its own window")
 
 
 def test_a_lost_cursor_starts_the_patience_again(daemon: Daemon) -> None:

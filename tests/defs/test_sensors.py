@@ -11,6 +11,7 @@ import pytest
 
 from prio_assets.defs.requests import pause_after
 from prio_assets.errors import StorageError
+from prio_assets.ingestor.batches import sample_parameters
 from prio_assets.processor.processor import KeylessProcessor
 from prio_assets.processor.survey import Survey, survey
 from prio_assets.wire.names import BatchName, ingestion_objects
@@ -195,6 +196,50 @@ def test_a_storage_that_is_gone_is_said_and_remembers_what_was_reported(discover
     assert [(event.check_name, event.passed) for event in back] == [("storages_answer", True)]
 
 
+def test_an_outage_turns_no_failed_check_green(daemon: Daemon) -> None:
+    rejections, answers = "pha/ingestion_batches no_outstanding_rejections", "pha/ingestion_batches storages_answer"
+    rejected = ingest(daemon.deployment, "kittens-seen", at(1), parameters=sample_parameters(5, 2.0))
+    daemon.settle()
+    assert daemon.failed_findings()[rejections].startswith(rejected.base)
+    ingestion = daemon.deployment.storage("pha/ingestion")
+    ingestion.rename(ingestion.with_name("aside"))
+    assert daemon.failed_findings().keys() >= {rejections, answers}
+    for _ in range(2):  # by the sensor, and by whoever executes them
+        executed = execute_checks(daemon)
+        assert {name for name, passed in executed.items() if not passed} == {
+            "storages_answer",
+            "no_outstanding_rejections",
+        }
+        assert daemon.tick("pha", "pha_discovery").events == []
+        assert daemon.failed_findings()[rejections].startswith(rejected.base)
+    ingestion.with_name("aside").rename(ingestion)
+    assert answers not in daemon.failed_findings()
+    assert rejections in daemon.failed_findings()
+
+
+def test_a_check_first_executed_in_an_outage_does_not_pass(daemon: Daemon) -> None:
+    daemon.deployment.storage("pha/ingestion").rename(daemon.deployment.storage("pha/aside"))
+    assert not any(execute_checks(daemon).values())
+
+
+def test_what_fails_is_said_though_another_aggregation_cannot_be_looked_at(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected = ingest(daemon.deployment, "votes.v1", at(1), parameters=sample_parameters(8, 2.0))
+    ingest(daemon.deployment, "kittens-seen", at(1))
+    daemon.round(["pha"])
+
+    def failing(processor: KeylessProcessor, aggregation: str, *times: datetime) -> Survey:
+        if aggregation == "kittens-seen":
+            raise StorageError("its folder cannot be read")
+        return survey(processor, aggregation, *times)
+
+    monkeypatch.setattr("prio_assets.defs.processor.look.survey", failing)
+    found = {event.check_name: event.passed for event in daemon.tick("pha", "pha_discovery").events}
+    assert found == {"storages_answer": False, "no_outstanding_rejections": False}
+    assert daemon.failed_findings()["pha/ingestion_batches no_outstanding_rejections"].startswith(rejected.base)
+
+
 def test_names_that_cannot_be_used_are_findings(daemon: Daemon) -> None:
     for name in ("a|b", "unknown"):
         (daemon.deployment.storage("pha/ingestion") / name).mkdir()
@@ -248,6 +293,20 @@ def test_a_batch_that_nobody_validated_in_time_is_expired(daemon: Daemon) -> Non
     )
 
 
+def test_a_batch_whose_window_was_never_decided_is_expired_and_not_before(daemon: Daemon) -> None:
+    expired = "pha/ingestion_batches no_expired_batches"
+    batch = ingest(daemon.deployment, "kittens-seen", at(1), only="pha")
+    daemon.settle()
+    assert daemon.settle() == 0
+    daemon.now = at(7 * 24 + 7.9)
+    assert expired not in daemon.failed_findings()
+    daemon.now = at(7 * 24 + 8)
+    assert daemon.failed_findings()[expired].startswith(f"{batch.base}: its window was not decided")
+    (daemon.deployment.storage("pha/state") / "state").unlink()  # what was decided is not known now
+    daemon.cursors.clear()
+    assert daemon.tick("pha", "pha_discovery").events[-1].check_name != "no_expired_batches"
+
+
 def test_one_part_without_the_other_is_a_finding_after_the_grace(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +322,8 @@ def test_one_part_without_the_other_is_a_finding_after_the_grace(
     assert lonely not in daemon.failed_findings()
     # The part was reported just now by the machine's clock, which is ahead of the portal's.
     monkeypatch.setattr("prio_assets.defs.portal.findings.datetime", _Reported(daemon.now - timedelta(hours=1)))
+    assert daemon.failed_findings()[lonely].endswith("the facilitator's sum part has not come")
+    daemon.deployment.storage("portal/pha").rename(daemon.deployment.storage("portal/aside"))
     assert daemon.failed_findings()[lonely].endswith("the facilitator's sum part has not come")
     assert not list(daemon.deployment.storage("portal/statistics").rglob("*.json"))
 
@@ -309,12 +370,21 @@ def test_a_thousand_waiting_batches_are_one_request_in_a_tick_below_ten_seconds(
     assert tick.events[1].metadata["batches"].value == 1000
 
 
-def test_the_unpartitioned_checks_can_be_executed(discovered: Daemon) -> None:
-    job = discovered.definitions("pha").resolve_implicit_global_asset_job_def()
-    keys = discovered.definitions("pha").resolve_asset_graph().asset_check_keys
-    unpartitioned = [key for key in keys if key.asset_key.path[-1] in ("ingestion_batches", "peer_batch_lists")]
-    result = job.get_subset(asset_selection=set(), asset_check_selection=set(unpartitioned)).execute_in_process(
-        instance=discovered.instance
+def execute_checks(daemon: Daemon) -> dict[str, bool]:
+    """Execute the PHA's unpartitioned checks, as the UI does; which of them pass."""
+    job = daemon.definitions("pha").resolve_implicit_global_asset_job_def()
+    result = job.get_subset(asset_selection=set(), asset_check_selection=unpartitioned(daemon)).execute_in_process(
+        instance=daemon.instance
     )
     assert result.success
-    assert {found.check_name for found in result.get_asset_check_evaluations()} == {key.name for key in unpartitioned}
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def unpartitioned(daemon: Daemon) -> set[dg.AssetCheckKey]:
+    external = ("ingestion_batches", "peer_validations", "peer_batch_lists")
+    keys = daemon.definitions("pha").resolve_asset_graph().asset_check_keys
+    return {key for key in keys if key.asset_key.path[-1] in external}
+
+
+def test_the_unpartitioned_checks_can_be_executed(discovered: Daemon) -> None:
+    assert execute_checks(discovered) == {key.name: True for key in unpartitioned(discovered)}

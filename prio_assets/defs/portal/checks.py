@@ -25,6 +25,6 @@ def portal_checks(settings: PortalConfiguration) -> dg.AssetChecksDefinition:
             found = findings(seen, portal.settings, reported_since(context.instance, portal.settings, seen.now))
         for finding in found:
             if dg.AssetCheckKey(asset, finding.check) in context.selected_asset_check_keys:
-                yield result(finding)
+                yield result(context.instance, finding)
 
     return checks

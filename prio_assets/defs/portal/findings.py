@@ -36,11 +36,12 @@ Since = Callable[[str, Window, str], datetime]
 def findings(seen: Look, settings: PortalConfiguration, since: Since) -> list[Finding]:
     """One finding for each check."""
     asset = PortalKeys(settings.name, settings.instance)[PHA_SUM_PARTS].to_user_string()
-    return [
-        Finding(asset, BOTH_PARTS_ARRIVE, dict(_lonely(seen, settings, since))),
-        Finding(asset, WINDOWS_FIT, dict(_misnamed(seen, settings))),
-        Finding(asset, STORAGES_ANSWER, dict(seen.failures)),
-    ]
+    by_check = {
+        BOTH_PARTS_ARRIVE: dict(_lonely(seen, settings, since)),
+        WINDOWS_FIT: dict(_misnamed(seen, settings)),
+        STORAGES_ANSWER: dict(seen.failures),
+    }
+    return [Finding(asset, check, faults, looked_everywhere=not seen.failures) for check, faults in by_check.items()]
 
 
 def _lonely(seen: Look, settings: PortalConfiguration, since: Since) -> Iterator[tuple[str, str]]:

@@ -30,8 +30,10 @@ def processor_checks(settings: ProcessorConfiguration) -> dg.AssetChecksDefiniti
     ) -> Iterator[dg.AssetCheckResult]:
         with retried_if_operational():
             look = look_at(processor.keyless, look_back=LOOK_BACK)
-            found = {(finding.asset, finding.check): finding for finding in findings(look, processor.settings)}
-        for key in sorted(context.selected_asset_check_keys):
-            yield result(found[key.asset_key.to_user_string(), key.name])
+            found = findings(look, processor.settings)
+        for finding in found:
+            key = dg.AssetCheckKey(dg.AssetKey.from_user_string(finding.asset), finding.check)
+            if key in context.selected_asset_check_keys:
+                yield result(context.instance, finding)
 
     return checks

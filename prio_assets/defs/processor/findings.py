@@ -27,8 +27,8 @@ from prio_assets.wire.windows import Window, window_of
 CHECKS = {
     INGESTION_BATCHES: {
         NO_OUTSTANDING_REJECTIONS: "No ingestion batch is rejected or left out. An operator can have one tried again.",
-        NO_LATE_BATCHES: "No batch came after its own window was decided; one that did is summed in a later window.",
-        NO_EXPIRED_BATCHES: "No batch came, or was validated, too late to be summed at all.",
+        NO_LATE_BATCHES: "No batch missed the set of its own decided window; one that did may go into a later window.",
+        NO_EXPIRED_BATCHES: "No batch came, was validated or was decided about too late to be summed at all.",
         AGGREGATIONS_USABLE: "Every aggregation in the ingestion storage can be taken in.",
         STORAGES_ANSWER: "The storages of this processor, the state among them, can be read.",
     },
@@ -59,7 +59,13 @@ def findings(look: Look, settings: ProcessorConfiguration) -> list[Finding]:
         PEER_LISTS_VERIFY: dict(_unverified_lists(look)),
     }
     return [
-        Finding(f"{settings.name}/{asset}", check, by_check[check], is_warning=check == NO_LATE_BATCHES)
+        Finding(
+            f"{settings.name}/{asset}",
+            check,
+            by_check[check],
+            looked_everywhere=not by_check[STORAGES_ANSWER],
+            is_warning=check == NO_LATE_BATCHES,
+        )
         for asset, checks in checks_of(settings).items()
         for check in checks
     ]
@@ -77,16 +83,27 @@ def _late(look: Look, settings: ProcessorConfiguration) -> Iterator[tuple[str, s
             if window_of(batch.time, settings.period) in survey.decided and not _is_expired(
                 batch, survey, settings, look
             ):
-                yield batch.base, "it came after its own window was decided, and goes into a later one"
+                yield (
+                    batch.base,
+                    "it is not in the set of its own window (it came late, or only one processor could use it); it may "
+                    "still go into a later one",
+                )
 
 
 def _expired(look: Look, settings: ProcessorConfiguration) -> Iterator[tuple[str, str]]:
     for survey in look.surveys.values():
         for batch in _unspent(survey):
-            if _is_expired(batch, survey, settings, look):
+            is_old, is_ledger_known = batch.time < look.begin, not survey.state_fault
+            if is_ledger_known and _is_expired(batch, survey, settings, look):
                 yield batch.base, "no window is open any more that it could be summed in"
-            elif batch.time < look.begin and batch not in survey.validated:
+            elif is_old and batch not in survey.validated:
                 yield batch.base, "it is older than the intake max age, and was not validated; a backfill still can"
+            elif is_old and is_ledger_known:
+                yield (
+                    batch.base,
+                    "its window was not decided, and is older than the intake max age: it is no longer looked at; "
+                    "backfills at both processors still can",
+                )
 
 
 def _unspent(survey: Survey) -> list[BatchName]:
