@@ -103,16 +103,19 @@ def overrides(**decisions: list[str]) -> dict[str, Any]:
     return {"ops": {"pha__own_validations": {"config": decisions}}}
 
 
-def test_a_cleared_rejection_is_found_by_the_sensor(daemon: Daemon, rejected: BatchName) -> None:
+def test_a_cleared_rejection_is_found_by_the_sensor(daemon: Daemon) -> None:
+    """The batch is the only one of its window: all that is wanted now was wanted, and done, before."""
+    rejected = ingest(daemon.deployment, "kittens-seen", at(2))
+    forge_signature(daemon, rejected, "pha")
     daemon.tick("pha", "pha_discovery")
     for request in daemon.tick("pha", "pha_runs").requests:
-        daemon.launch("pha", request)
+        assert daemon.launch("pha", request).success
     assert daemon.tick("pha", "pha_runs").requests == []
     repair_signature(daemon, rejected)
     try_again(daemon.deployment.processor("pha", daemon.now).own, rejected, "someone", "repaired", daemon.now)
     assert [request.partition_key for request in daemon.tick("pha", "pha_runs").requests] == [PARTITION]
     daemon.settle()
-    assert statistic(daemon.deployment, "kittens-seen", WINDOW)["clients"] == 6
+    assert statistic(daemon.deployment, "kittens-seen", WINDOW)["clients"] == 3
 
 
 def test_an_operator_leaves_a_batch_out(daemon: Daemon) -> None:

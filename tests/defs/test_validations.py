@@ -138,3 +138,34 @@ def test_a_run_that_no_sensor_requested_handles_what_was_sent_again(
     assert [len(group) for group in handled] == [1, 1]
     metadata = discovered.latest("pha/own_validations", PARTITION)
     assert (metadata["packets received"], metadata["packets accepted"]) == (3, 3)
+
+
+def test_counts_of_a_run_that_could_not_send_are_kept(daemon: Daemon) -> None:
+    """Three of forty clients' packets cannot be read, which is more than `rejected_packets_limit`."""
+    ingest(daemon.deployment, "kittens-seen", at(1), clients=40, lost=3)
+    daemon.tick("pha", "pha_discovery")
+    bucket = daemon.deployment.storage("facilitator/peer_validations")
+    bucket.rename(bucket.with_name("aside"))
+    runs = [launch_requested(daemon)]
+    bucket.with_name("aside").rename(bucket)
+    runs.append(launch_requested(daemon))
+    assert [run.success for run in runs] == [False, True]
+    for run in runs:
+        checks = {check.check_name: check for check in run.get_asset_check_evaluations()}
+        assert checks["packets_accepted"].description.startswith("3 of 40 packets rejected (7.5%, limit 5.0%)")
+        assert not checks["packets_accepted"].passed
+    metadata = daemon.latest("pha/own_validations", PARTITION)
+    assert metadata["packets rejected by reason"] == "undecryptable 3"
+    assert (metadata["packets received"], metadata["packets accepted"]) == (40, 37)
+
+
+def test_copies_that_the_peer_has_lost_are_sent_again_by_a_run_by_hand(discovered: Daemon) -> None:
+    assert launch_requested(discovered).success
+    bucket = discovered.deployment.storage("facilitator/peer_validations")
+    sent = {path: path.read_bytes() for path in bucket.rglob("*") if path.is_file()}
+    for path in sent:
+        path.unlink()
+    assert discovered.tick("pha", "pha_runs").requests == []
+    assert discovered.materialize("pha", PARTITION, "own_validations").success
+    assert {path: path.read_bytes() for path in bucket.rglob("*") if path.is_file()} == sent
+    assert sent
