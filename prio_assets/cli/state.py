@@ -36,7 +36,8 @@ def init(configuration: str, processor: str | None, before: datetime | None) -> 
     chosen = read_processor(configuration, processor)
     settings = chosen.settings
     taken = RefusedError(
-        f"processor {settings.name} has a state in {settings.state} already: while it is there it is not made anew"
+        f"processor {settings.name} has a state in {settings.state} already: while it is there it is not made anew; "
+        f"only if it is damaged, remove {settings.state}/{STATE}, and nothing else there, first"
     )
     if exists(chosen.stores.state, STATE):
         raise taken

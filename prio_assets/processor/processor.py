@@ -87,7 +87,7 @@ def read_state(processor: KeylessProcessor) -> State:
             "nothing is decided or summed"
         ) from error
     except (MalformedError, BatchRejected) as error:
-        raise StateError(f"the state of processor {settings.name} in {settings.state} is damaged: {error}") from error
+        raise _damaged_state(settings, error) from error
     mine = (STATE_VERSION, settings.instance, settings.server_index)
     if (state.version, state.instance_name, state.server_index) != mine:
         raise StateError(
@@ -103,7 +103,14 @@ def not_before(processor: KeylessProcessor) -> datetime:
     try:
         return from_ms(read_state(processor).not_before)
     except MalformedError as error:
-        raise StateError(f"the state in {processor.settings.state} is damaged, restore it: {error}") from error
+        raise _damaged_state(processor.settings, error) from error
+
+
+def _damaged_state(settings: ProcessorConfiguration, error: Exception) -> StateError:
+    return StateError(
+        f"the state of processor {settings.name} in {settings.state} is damaged ({error}): remove "
+        f"{settings.state}/{names.STATE}, and nothing else there, then run `prio-assets state init`"
+    )
 
 
 def default_not_before(processor: KeylessProcessor) -> datetime:

@@ -22,7 +22,9 @@ def test_a_new_state_begins_at_the_first_window(deployed: Deployed) -> None:
 def test_a_state_that_is_there_stays(deployed: Deployed) -> None:
     deployed.run(*PHA)
     for more in ((), ("--before", "2023/06/01/00/00")):
-        assert "has a state in" in error(deployed.run(*PHA, *more), 1)
+        said = error(deployed.run(*PHA, *more), 1)
+        assert "has a state in" in said
+        assert f"only if it is damaged, remove {deployed.folder}/pha/state/state, " in said
     assert not_before(deployed.processor("pha")) == parse_minute("2023/05/31/00/00")
 
 

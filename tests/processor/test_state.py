@@ -6,10 +6,17 @@ from datetime import timedelta
 import pytest
 
 from prio_assets.errors import StateError
-from prio_assets.processor.processor import default_not_before, initialise_state, not_before, read_state
+from prio_assets.processor.processor import (
+    STATE_VERSION,
+    default_not_before,
+    initialise_state,
+    not_before,
+    read_state,
+)
 from prio_assets.wire import names
+from prio_assets.wire.records import State, encode
 from prio_assets.wire.windows import Window
-from tests.processor.agreement.material import AGGREGATION, GRACE, START, WINDOWS
+from tests.processor.agreement.material import AGGREGATION, GRACE, INSTANCE, START, WINDOWS
 from tests.processor.agreement.world import Rules, World, processor_settings
 
 MARGIN = timedelta(minutes=5)
@@ -75,7 +82,15 @@ def test_a_state_of_another_processor_is_refused(world: World) -> None:
         read_state(world.processors[0])
 
 
-def test_a_damaged_state_is_refused(world: World) -> None:
-    world.stores[0]["state"].objects[names.STATE] = b"damaged"
-    with pytest.raises(StateError, match="damaged"):
-        read_state(world.processors[0])
+NO_DATE = encode(State(STATE_VERSION, INSTANCE, 0, not_before=2**62))
+
+
+@pytest.mark.parametrize("data", [b"damaged", NO_DATE])
+def test_a_damaged_state_is_refused_until_it_is_removed_and_made_anew(world: World, data: bytes) -> None:
+    processor, state = world.processors[0], world.stores[0]["state"].objects
+    state[names.STATE] = data
+    with pytest.raises(StateError, match=r"damaged .*: remove .*/state, and nothing else there, then run `prio-assets"):
+        not_before(processor)
+    del state[names.STATE]
+    assert initialise_state(processor, default_not_before(processor))
+    assert not_before(processor) == START
