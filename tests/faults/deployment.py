@@ -132,6 +132,7 @@ def _settings(
     late_limit: str = "0h",
     with_parameters: bool = True,
     hamming_weight: int | None = None,
+    undecryptable_limit: float = 0.1,
 ) -> list[ProcessorConfiguration]:
     expected = {"bins": BINS, "epsilon": PARAMETERS.epsilon, "hamming_weight": hamming_weight}
     common = {
@@ -141,6 +142,7 @@ def _settings(
         "first_window": "2024-05-01T00:00Z",
         "late_limit": late_limit,
         "minimum_clients": minimum_clients,
+        "undecryptable_limit": undecryptable_limit,
         "peer_has_lists": peer_has_lists,
         "aggregations": {AGGREGATION: expected} if with_parameters else {},
         "packet_decryption_keys": [{"env": "UNUSED"}],

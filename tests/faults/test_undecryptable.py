@@ -20,7 +20,9 @@ from tests.prio.payloads import decrypt
 OTHER_KEY = parse_packet_decryption_key(generate_packet_key_text(repeatable("a key that came later")))
 
 
-def deployment_with(undecryptable: int, index: int, of: int = 10, key_id: str | None = "key-of-tomorrow") -> Deployment:
+def deployment_with(
+    undecryptable: int, index: int, of: int = 10, key_id: str | None = "key-of-tomorrow", **differences: object
+) -> Deployment:
     """FAULTY of so many packets, the first of which are encrypted to a key that the processor doesn't have."""
     packets = packets_of(index)[:of]
     for place in range(undecryptable):
@@ -31,7 +33,7 @@ def deployment_with(undecryptable: int, index: int, of: int = 10, key_id: str | 
             encrypted_payload=encrypt(OTHER_KEY.public_point, plaintext),
             encryption_key_id=key_id,
         )
-    return with_faulty({index: batch_of(packets)})
+    return with_faulty({index: batch_of(packets)}, **differences)
 
 
 def lost(undecryptable: int) -> set[UUID]:
@@ -75,6 +77,21 @@ def test_more_are_a_missing_key(undecryptable: int, of: int, index: int) -> None
     assert deployment.processors[index].own.validation(FAULTY) is None
     assert rejection_reason(deployment, index) is None
     check_sum(deployment, batches=[SOUND])
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize(
+    ("limit", "undecryptable", "passes"),
+    [(0.0, 1, False), (0.5, 4, True), (0.5, 5, True), (0.5, 6, False), (1.0, 9, True), (1.0, 10, False)],
+)
+def test_the_limit_is_the_configured_one_and_a_batch_of_which_nothing_decrypts_stops_whatever_it_is(
+    limit: float, undecryptable: int, passes: bool, index: int
+) -> None:
+    deployment = deployment_with(undecryptable, index, undecryptable_limit=limit)
+    work(deployment)
+    outcome = deployment.outcomes[index][FAULTY]
+    assert outcome.state == (BatchState.SENT if passes else BatchState.UNDECRYPTABLE)
+    assert outcome.rejected[PacketReason.UNDECRYPTABLE] == (undecryptable if passes else 0)
 
 
 @pytest.mark.parametrize("index", [0, 1])
