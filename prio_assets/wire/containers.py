@@ -89,6 +89,7 @@ def read_records(
     maximum_records: int | None = None,
     *,
     maximum_bytes: int = MAXIMUM_BYTES,
+    maximum_reads: int | None = None,
     any_text: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The records of the container in `source`, resolved to our schema of `record_name`, UUIDs as texts.
@@ -96,11 +97,12 @@ def read_records(
     Reads block by block, and a block of codec null piece by piece, so that no more than a piece and a record are held.
     `source.read(n)` must give n bytes unless the source ends. Raises MalformedError, naming the object `name`, for
     anything that is not such a container up to the source's end, or holds more than `maximum_records`, or a record or
-    compressed block that is, or decompresses to, more than `maximum_bytes`. With `any_text` a text that is not UTF-8
-    has replacement characters instead, so that it costs its record and not the object.
+    compressed block that is, or decompresses to, more than `maximum_bytes`, or a record that takes more than
+    `maximum_reads`: a number takes one a byte, a text two. With `any_text` a text that is not UTF-8 has replacement
+    characters instead, so that it costs its record and not the object.
     """
     try:
-        yield from _read_records(record_name, source, maximum_records, maximum_bytes, any_text)
+        yield from _read_records(record_name, source, maximum_records, maximum_bytes, maximum_reads, any_text)
     except MalformedError as error:
         raise MalformedError(f"{name}: {error}") from None
 
@@ -118,12 +120,17 @@ def stated_record(source: BinaryIO, name: str) -> str:
 
 
 def _read_records(
-    record_name: str, source: BinaryIO, maximum_records: int | None, maximum_bytes: int, any_text: bool
+    record_name: str,
+    source: BinaryIO,
+    maximum_records: int | None,
+    maximum_bytes: int,
+    maximum_reads: int | None,
+    any_text: bool,
 ) -> Iterator[dict[str, Any]]:
     metadata = _read_header(source)
     sync = _take(source, SYNC_BYTES)
     codec = metadata.get("avro.codec", b"null")
-    read_datum = _datum_reader(metadata, record_name, any_text)
+    read_datum = _datum_reader(metadata, record_name, maximum_reads, any_text)
     total = 0
     while (count := _read_long_or_end(source)) is not None:
         total += count
@@ -135,14 +142,14 @@ def _read_records(
 
 
 def _datum_reader(
-    metadata: dict[str, bytes], record_name: str, any_text: bool
+    metadata: dict[str, bytes], record_name: str, maximum_reads: int | None, any_text: bool
 ) -> Callable[[io.BytesIO], dict[str, Any]]:
     if "avro.schema" not in metadata:
         raise MalformedError("has no schema")
     theirs, ours = writer_schema(metadata["avro.schema"], record_name)
 
     def read_datum(buffer: io.BytesIO) -> dict[str, Any]:
-        checked = buffer if ours is None else _WholeReads(buffer)
+        checked = buffer if ours is None and maximum_reads is None else _CheckedReads(buffer, maximum_reads)
         return schemaless_reader(  # type: ignore[return-value]
             checked,  # type: ignore[arg-type]
             theirs,
@@ -153,17 +160,22 @@ def _datum_reader(
     return read_datum
 
 
-class _WholeReads:
-    """A buffer of which all bytes that are asked for are there, or EOFError is raised.
+class _CheckedReads:
+    """A buffer that raises EOFError unless all bytes that are asked for are there, and refuses too many reads.
 
-    fastavro sees to that itself for what it reads, but not for what it skips, the fields that a writer has beyond ours:
+    fastavro sees to the first itself for what it reads, but not for what it skips, the fields that a writer has beyond ours:
     there it would take cut off bytes for whole ones, and skip an array of 2**62 numbers one by one at the end.
     """
 
-    def __init__(self, buffer: io.BytesIO) -> None:
+    def __init__(self, buffer: io.BytesIO, maximum_reads: int | None) -> None:
         self._buffer = buffer
+        self._reads_left = maximum_reads
 
     def read(self, size: int, /) -> bytes:
+        if self._reads_left is not None:
+            self._reads_left -= 1
+            if self._reads_left < 0:
+                raise MalformedError("too many values")
         data = self._buffer.read(size)
         if len(data) != size:
             raise EOFError

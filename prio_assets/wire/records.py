@@ -23,6 +23,8 @@ SUM_BYTES = 8 * 2**20
 """Enough for a sum over the most bins that a domain has, 2.5 MiB, and the UUIDs of 150,000 batches."""
 LIST_BYTES = 16 * 2**20
 """Enough for 10,000 batches, 1 MiB, and the UUIDs of 400,000 packets that were counted elsewhere."""
+LIST_READS = LIST_BYTES // 6
+"""Honest batches have eight bytes a read. One of empty fields has less than one, and takes sixty times its bytes."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,13 @@ class WithParameters:
 class Record:
     """Base of the records; `schema_name` is the record's name in `avro-schema/`.
 
-    Of an encoded record `maximum_bytes` are read at most, and no greater one is written. As Python objects the bytes of
-    a record take up to sixty times the memory, and a stored object of some kilobytes may decompress to many mebibytes.
+    Of an encoded record `maximum_bytes` are read at most, and no greater one is written: a stored object of some
+    kilobytes may decompress to many mebibytes. `maximum_reads` bounds what these become as Python objects.
     """
 
     schema_name: ClassVar[str]
     maximum_bytes: ClassVar[int] = SMALL_RECORD_BYTES
+    maximum_reads: ClassVar[int | None] = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class BatchList(Record, WithParameters):
 
     schema_name = "PrioBatchList"
     maximum_bytes = LIST_BYTES
+    maximum_reads = LIST_READS
 
     instance_name: str
     name: str
@@ -290,9 +294,16 @@ def decode(record_type: type[R], data: bytes, name: str, maximum_bytes: int | No
     Raises MalformedError for anything but a container of exactly one such record, for a batch's UUID that is none, and
     for a sum with a value that is no unsigned 32-bit integer.
     """
-    limit = record_type.maximum_bytes if maximum_bytes is None else maximum_bytes
-    source = io.BytesIO(data)
-    records = list(read_records(record_type.schema_name, source, name, maximum_records=1, maximum_bytes=limit))
+    records = list(
+        read_records(
+            record_type.schema_name,
+            io.BytesIO(data),
+            name,
+            maximum_records=1,
+            maximum_bytes=record_type.maximum_bytes if maximum_bytes is None else maximum_bytes,
+            maximum_reads=record_type.maximum_reads,
+        )
+    )
     if not records:
         raise MalformedError(f"{name}: holds no {record_type.schema_name} record")
     try:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,8 @@ from prio_assets.errors import MalformedError, RefusedError
 from prio_assets.prio.domain import MAXIMUM_BINS
 from prio_assets.wire.containers import encode_datum
 from prio_assets.wire.records import (
+    LIST_BYTES,
+    LIST_READS,
     BatchList,
     BatchSignature,
     Counted,
@@ -226,8 +228,18 @@ def test_a_record_over_its_limit_is_neither_written_nor_read(record: Record, mon
         decode(type(record), data, "x")
 
 
-def test_the_limits_leave_room_for_the_largest_that_honest_processors_have() -> None:
-    """Measured a hundredth as large: 524,287 bins and 10,000 batches, of which two have packets counted elsewhere."""
+def test_a_list_of_empty_batches_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As objects it would take sixty times the memory of its bytes, which are within their limit."""
+    values = {"batch_uuid": "", "batch_time": 0, "validity_digest_0": b"", "validity_digest_1": b"", "repeated": []}
+    stated = asdict(BatchList("i", "n", 1, 2, 8.0, 17, 2, 1, 0, 9, 10, ()))
+    monkeypatch.setattr(BatchList, "maximum_reads", 1000)
+    data = write_container("PrioBatchList", [stated | {"batches": [values] * 200}], b"")
+    with pytest.raises(MalformedError, match="too many values"):
+        decode(BatchList, data, "list")
+
+
+def test_the_limits_leave_room_for_the_largest_that_honest_processors_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured a hundredth as large: 524,287 bins; 10,000 batches, of which two are of packets counted elsewhere."""
     uuids = tuple(UUID(int=number, version=4) for number in range(4000))
     part = replace(SUM_PART, batch_uuids=uuids[:100], sum=(2**32 - 1,) * (MAXIMUM_BINS // 100 + 1))
     assert 100 * len(encode(part)) < SumPart.maximum_bytes
@@ -235,6 +247,10 @@ def test_the_limits_leave_room_for_the_largest_that_honest_processors_have() -> 
     last = replace(batches[0], repeated=uuids)
     answer = BatchList("i", "n", 1, 2, 8.0, 17, 2, 1, 0, 9, 10, (*batches, last))
     assert 100 * len(encode(answer)) < BatchList.maximum_bytes
+    for record in (answer, replace(answer, batches=batches), replace(answer, batches=(last,))):
+        reads = len(encode(record)) * LIST_READS // LIST_BYTES
+        monkeypatch.setattr(BatchList, "maximum_reads", reads)
+        assert decode(BatchList, encode(record), "x") == record
 
 
 def test_lists_hold_batches() -> None:
