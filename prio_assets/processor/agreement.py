@@ -80,6 +80,11 @@ def ledger_of(processor: ShareProcessor, aggregation: str, window: Window) -> Le
     return read_ledger(processor.stores.state, aggregation, window.start - processor.settings.late_limit)
 
 
+def decision_of(processor: ShareProcessor, aggregation: str, window: Window) -> LedgerEntry | None:
+    """The ledger's entry about this window; None while it is open."""
+    return read_ledger(processor.stores.state, aggregation, window.start, with_counted=False).entry(window)
+
+
 def view_to_propose(processor: ShareProcessor, aggregation: str, window: Window) -> View:
     """What the first processor's proposal depends on. Raises `StateError` without state."""
     earliest = earliest_batch(processor, window)
@@ -166,16 +171,13 @@ def is_sent(processor: ShareProcessor, aggregation: str, window: Window) -> bool
 
 def validated_batches(processor: ShareProcessor, aggregation: str, window: Window) -> list[BatchName]:
     """The batches of the window, and late ones within the limit, that we hold a validation of."""
-    begin = window.start - processor.settings.late_limit
-    found = processor.stores.own_validations.list(*names.time_range(aggregation, begin, window.end, names.VALIDATIONS))
-    batches = (names.parse_own_object(names.VALIDATIONS, name) for name, _ in found)
-    return [batch for batch in batches if batch is not None]
+    return list(processor.own.validated(aggregation, window.start - processor.settings.late_limit, window.end))
 
 
 def _agreement(processor: ShareProcessor, view: View, outcome: object) -> Agreement:
     """What is known of the window after `outcome` was done."""
     own_list = read_own_list(processor, view.aggregation, view.window)
-    entry = ledger_of(processor, view.aggregation, view.window).entry(view.window)
+    entry = decision_of(processor, view.aggregation, view.window)
     waiting = outcome.why if isinstance(outcome, Waiting) else None
     return Agreement(entry, own_list.record if own_list else None, waiting, view.unready)
 

@@ -31,9 +31,10 @@ from prio_assets.processor.aggregation import (
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
 from prio_assets.processor.intake import take_in
 from prio_assets.processor.own_store import OwnStore, is_rejected
-from prio_assets.storage.base import Store, read_bytes
+from prio_assets.processor.readiness import read_validation_in
+from prio_assets.storage.base import Store
 from prio_assets.wire import names
-from prio_assets.wire.batches import SealedBatch, Validation, open_header, read_validation
+from prio_assets.wire.batches import SealedBatch, Validation, open_header
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import ValidityHeader
@@ -144,7 +145,7 @@ def _check_listing(batch: BatchName, window: Window, seen: set[UUID]) -> None:
 
 def _contribution(place: AggregationPlace, batch: BatchName) -> tuple[Contribution, bool]:
     """What one batch adds, and whether its total was at hand."""
-    peer = _peer_validation(place, batch)
+    peer = read_validation_in(place.peer_validations, batch, 1 - place.opener.server_index, place.peer_keys)
     source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
     if place.own is None:
         own, total = _computed_validation(place, source)
@@ -152,16 +153,6 @@ def _contribution(place: AggregationPlace, batch: BatchName) -> tuple[Contributi
         own, total = _kept_validation(place, place.own, source)
     check_headers_agree(own.header, peer.header, source)
     return contribute(source, own.packets, peer.packets, total), total is not None
-
-
-def _peer_validation(place: AggregationPlace, batch: BatchName) -> Validation:
-    def read(name: str) -> bytes:
-        return read_bytes(place.peer_validations, name)
-
-    try:
-        return read_validation(read, batch, 1 - place.opener.server_index, place.peer_keys)
-    except ObjectMissingError as error:
-        raise BatchRejected(BatchReason.OBJECT_MISSING, f"the peer's validation is not here: {error}") from error
 
 
 def _computed_validation(

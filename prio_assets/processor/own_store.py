@@ -69,6 +69,14 @@ class OwnStore:
                 return record.packet_file_digest
         return None
 
+    def validated(self, aggregation: str, begin: datetime, end: datetime) -> Iterator[BatchName]:
+        """The batches with a stored validation whose time is in [begin, end), in the order of their names."""
+        return self._batches(names.VALIDATIONS, aggregation, begin, end)
+
+    def sent(self, aggregation: str, begin: datetime, end: datetime) -> Iterator[BatchName]:
+        """The batches with a receipt whose time is in [begin, end), in the order of their names."""
+        return self._batches(names.RECEIPTS, aggregation, begin, end)
+
     def namesake(self, batch: BatchName) -> BatchName | None:
         """A batch of the same aggregation and UUID under another path time that has a validation, the earliest."""
         listed = self.store.list(f"{names.VALIDATIONS}{batch.aggregation}/")
@@ -139,6 +147,12 @@ class OwnStore:
         number = max(self._rejection_numbers(batch), default=0) + 1
         while not self.store.create(names.rejection(batch, number), encode(rejection)):
             number += 1
+
+    def _batches(self, folder: str, aggregation: str, begin: datetime, end: datetime) -> Iterator[BatchName]:
+        for name, _ in self.store.list(*names.time_range(aggregation, begin, end, folder)):
+            batch = names.parse_own_object(folder, name)
+            if batch is not None:
+                yield batch
 
     def _rejection_numbers(self, batch: BatchName) -> list[int]:
         listed = (names.parse_rejection(name) for name, _ in self.store.list(names.rejections(batch)))

@@ -8,10 +8,11 @@ from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError
 from prio_assets.processor.aggregation import valid_packets
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import ShareProcessor
-from prio_assets.storage.base import exists, read_bytes
+from prio_assets.storage.base import Store, exists, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, read_validation
 from prio_assets.wire.columns import Uuids
+from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import ListedBatch, Parameters
@@ -57,9 +58,14 @@ def read_own_validation(processor: ShareProcessor, batch: BatchName) -> Validati
 
 def read_peer_validation(processor: ShareProcessor, batch: BatchName) -> Validation:
     """The peer's validation in our bucket, wholly verified; `BatchRejected` otherwise."""
-    settings, bucket = processor.settings, processor.stores.peer_validations
+    settings = processor.settings
+    return read_validation_in(processor.stores.peer_validations, batch, settings.peer_index, settings.peer_keys)
+
+
+def read_validation_in(bucket: Store, batch: BatchName, writer_index: int, keys: VerificationKeys) -> Validation:
+    """The validation that the peer of this index wrote into `bucket`; `BatchRejected` where it is not there or bad."""
     try:
-        return read_validation(lambda name: read_bytes(bucket, name), batch, settings.peer_index, settings.peer_keys)
+        return read_validation(lambda name: read_bytes(bucket, name), batch, writer_index, keys)
     except ObjectMissingError as error:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"the peer's validation is not here: {error}") from error
 

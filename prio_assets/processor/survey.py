@@ -1,7 +1,7 @@
 """What storage holds of an aggregation: names, and the few small objects that decisions hang on. No shares are read."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,8 +72,8 @@ def survey(processor: KeylessProcessor, aggregation: str, begin: datetime, end: 
         begin=begin,
         ingested=complete,
         incomplete=frozenset(trios.keys() - complete.keys()),
-        validated=frozenset(_own_batches(processor, aggregation, begin, end, names.VALIDATIONS)),
-        sent=frozenset(_own_batches(processor, aggregation, begin, end, names.RECEIPTS)),
+        validated=frozenset(processor.own.validated(aggregation, begin, end)),
+        sent=frozenset(processor.own.sent(aggregation, begin, end)),
         rejections={batch: record for batch, record in records.items() if is_rejected(record)},
         cleared={batch: record for batch, record in records.items() if not is_rejected(record)},
         peer=_peer_validations(processor, aggregation, begin, end),
@@ -106,15 +106,6 @@ def _trios(store: Store, within: NameRange) -> dict[BatchName, dict[str, int]]:
         if found is not None:
             trios[found[0]][found[1]] = size
     return trios
-
-
-def _own_batches(
-    processor: KeylessProcessor, aggregation: str, begin: datetime, end: datetime, folder: str
-) -> Iterator[BatchName]:
-    for name, _ in processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, folder)):
-        batch = names.parse_own_object(folder, name)
-        if batch is not None:
-            yield batch
 
 
 def _last_records(

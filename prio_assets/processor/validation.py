@@ -18,7 +18,6 @@ from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.readiness import read_own_validation, read_ready
 from prio_assets.processor.sending import is_at_peer, steps_to_send
 from prio_assets.processor.steps import take_all
-from prio_assets.wire import names
 from prio_assets.wire.batches import Validation
 from prio_assets.wire.columns import NO_UUIDS, Uuids
 from prio_assets.wire.names import BatchName
@@ -91,9 +90,7 @@ class _Neighbours:
 def _find_neighbours(processor: ShareProcessor, aggregation: str, window: Window) -> _Neighbours:
     settings = processor.settings
     begin, end = window.start - settings.late_limit, window.end + settings.late_limit
-    listed = processor.stores.own_validations.list(*names.time_range(aggregation, begin, end, names.VALIDATIONS))
-    parsed = (names.parse_own_object(names.VALIDATIONS, name) for name, _ in listed)
-    batches = [batch for batch in parsed if batch is not None]
+    batches = list(processor.own.validated(aggregation, begin, end))
     neighbours = _Neighbours({batch.uuid: batch for batch in reversed(batches)})
     if not settings.peer_has_lists:
         inside = [batch for batch in batches if window.start <= batch.time < window.end]

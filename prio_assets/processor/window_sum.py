@@ -26,7 +26,7 @@ from prio_assets.processor.aggregation import (
     counted_packets,
     make_sum_part,
 )
-from prio_assets.processor.agreement import Agreement, accept_answer, ledger_of, validated_batches
+from prio_assets.processor.agreement import Agreement, accept_answer, decision_of, ledger_of, validated_batches
 from prio_assets.processor.batch_lists import Waiting
 from prio_assets.processor.ingestion import IngestionBatch, open_ingestion_batch
 from prio_assets.processor.ledger import read_counted
@@ -99,7 +99,7 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
 
 def _decide(processor: ShareProcessor, aggregation: str, window: Window, override: Override) -> Agreement:
     """The ledger's decision about the window, made now where it is our turn."""
-    entry = ledger_of(processor, aggregation, window).entry(window)
+    entry = decision_of(processor, aggregation, window)
     if entry is not None:
         return Agreement(entry, None, None, {})
     if not processor.settings.peer_has_lists:
@@ -120,7 +120,7 @@ def _settle(processor: ShareProcessor, aggregation: str, window: Window, overrid
         if isinstance(outcome, Waiting):
             return Agreement(view.ledger.entry(window), None, outcome.why, unready)
         if take_all(outcome, processor.stores_by_name):
-            return Agreement(ledger_of(processor, aggregation, window).entry(window), None, None, unready)
+            return Agreement(decision_of(processor, aggregation, window), None, None, unready)
 
 
 def _view_without_lists(

@@ -15,7 +15,7 @@ from prio_assets.configuration import Configuration, ProcessorConfiguration, Pro
 from prio_assets.errors import BatchReason, PrioAssetsError
 from prio_assets.portal.collection import Statistic, add_sum_parts
 from prio_assets.prio.engine import choose_engine
-from prio_assets.processor.agreement import ledger_of, make_own_list
+from prio_assets.processor.agreement import decision_of, make_own_list
 from prio_assets.processor.ledger import read_counted
 from prio_assets.processor.own_store import OwnStore
 from prio_assets.processor.pending import Pending, PendingStep, Quiet, pending_steps
@@ -244,7 +244,7 @@ def statistic(deployment: Deployment, window: Window = WINDOW) -> Statistic:
 def counted_packets(deployment: Deployment, index: int, window: Window = WINDOW) -> set[UUID]:
     """The packets that a processor's ledger says it counted in the window."""
     processor = deployment.processors[index]
-    entry = ledger_of(processor, AGGREGATION, window).entry(window)
+    entry = decision_of(processor, AGGREGATION, window)
     assert entry is not None
     return set(uuid_values(read_counted(processor.stores.state, AGGREGATION, entry)))
 
