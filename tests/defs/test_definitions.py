@@ -11,6 +11,7 @@ import yaml
 
 from prio_assets.configuration import load_configuration
 from prio_assets.defs import definitions
+from prio_assets.defs.failures import RETRIES
 from prio_assets.defs.partitions import aggregation_and_window, cron_schedule, is_partition_key, partition_key
 from prio_assets.errors import ConfigurationError
 from prio_assets.wire.windows import Window
@@ -18,6 +19,8 @@ from tests.defs.deployments import Deployment, portal_section, processor_section
 
 PARTIES = ("pha", "facilitator", "portal", "ingestor")
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
+CALCULATE_DELAY = dg.RetryPolicy.calculate_delay  # as it is before a test patches the pauses away
+OPS = {"find_batches", "validate_group", "report_validations"}
 
 GRAPH = {
     "ingestor/simulated_batches": ("ingestor", []),
@@ -172,6 +175,23 @@ def test_the_workspace_names_every_party(configured: Deployment) -> None:
     for location in locations:
         module = importlib.import_module(location["module_name"])
         assert isinstance(getattr(module, location["attribute"]), dg.Definitions)
+
+
+def test_steps_are_tried_again_three_times_after_growing_pauses() -> None:
+    assert RETRIES.max_retries == 3
+    assert [CALCULATE_DELAY(RETRIES, attempt) for attempt in (1, 2, 3)] == [10, 30, 70]
+
+
+def test_every_step_of_a_computed_asset_is_tried_again(configured: Deployment) -> None:
+    policies = {
+        node.name: node.retry_policy
+        for party in PARTIES
+        for node in getattr(definitions, party).resolve_implicit_global_asset_job_def().all_node_defs
+        if isinstance(node, dg.OpDefinition) and not node.name.endswith("__checks")
+    }
+    computed = {f"{role}__{asset}" for role in ("pha", "facilitator") for asset in ("batch_lists", "sum_parts")}
+    assert policies.keys() == {*OPS, *computed, "portal__aggregates", "ingestor__simulated_batches"}
+    assert set(policies.values()) == {RETRIES}
 
 
 @pytest.mark.parametrize(
