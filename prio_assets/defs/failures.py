@@ -8,8 +8,8 @@ import dagster as dg
 from prio_assets.errors import ObjectConflictError, OperationalError, StateError, UndecryptableBatchError
 
 RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
-"""How often a step tries again what may go away by itself: after 10, then 30, then 70 seconds, which is Dagster's way of
-doubling 10 (each time it adds twice as much as the time before)."""
+"""How often a step tries again what may go away by itself: after 10, 30 and 70 seconds, as Dagster doubles 10 (each
+pause adds twice what the one before did)."""
 
 _NOT_SOON = (StateError, ObjectConflictError, UndecryptableBatchError)
 
