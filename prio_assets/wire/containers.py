@@ -163,8 +163,8 @@ def _datum_reader(
 class _CheckedReads:
     """A buffer that raises EOFError unless all bytes that are asked for are there, and refuses too many reads.
 
-    fastavro sees to the first itself for what it reads, but not for what it skips, the fields that a writer has beyond ours:
-    there it would take cut off bytes for whole ones, and skip an array of 2**62 numbers one by one at the end.
+    fastavro sees to the first itself for what it reads, but not for what it skips, the fields that a writer has beyond
+    ours: there it would take cut off bytes for whole ones, and skip an array of 2**62 numbers one by one at the end.
     """
 
     def __init__(self, buffer: io.BytesIO, maximum_reads: int | None) -> None:
