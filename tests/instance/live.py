@@ -118,6 +118,23 @@ class Record:
         history = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
         return history[0].event.dagster_event.asset_check_evaluation_data if history else None
 
+    def ended(self, run: dg.DagsterRun) -> float | None:
+        """When the run ended, in seconds since 1970; None while it has not."""
+        return self.instance.get_run_record_by_id(run.run_id).end_time
+
+    def ticks(self, sensor: str, begin: float, end: float) -> list[float]:
+        """How many seconds each of the sensor's ticks took that began within that time, in their order."""
+        (state,) = (state for state in self.instance.all_instigator_state() if state.instigator_name == sensor)
+        ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, after=begin, before=end)
+        return [tick.end_timestamp - tick.timestamp for tick in reversed(ticks) if tick.end_timestamp]
+
+    def backfilled(self, backfill: str) -> dict[str, str]:
+        """By partition, how the runs of a backfill ended; empty until all have."""
+        if not self.instance.get_backfill(backfill).status.value.startswith("COMPLETED"):
+            return {}
+        runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+        return {run.tags["dagster/partition"]: run.status.value for run in runs}
+
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 300) -> Any:
     """Poll until the condition gives something true."""

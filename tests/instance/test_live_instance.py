@@ -4,6 +4,7 @@ All situations are aggregations of one instance, so that they share its start an
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,18 +16,22 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
+from prio_assets.processor.agreement import make_own_list
+from prio_assets.processor.operator_decisions import leave_out
+from prio_assets.processor.validation import validate_batches
+from prio_assets.processor.window_sum import Override, sum_window
 from prio_assets.wire.keys import generate_signing_key_text, parse_signing_key
 from prio_assets.wire.names import BatchName, batch_list, ingestion_objects
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import BatchList, BatchSignature, IngestionHeader, decode, encode
 from prio_assets.wire.sealed import seal_record
 from prio_assets.wire.windows import Window, to_ms
-from tests.defs.deployments import Deployment, full_deployment, ingest, true_counts
+from tests.defs.deployments import ROLES, Deployment, full_deployment, ingest, true_counts
 from tests.instance.live import LiveInstance, Record, wait_for
 
 PERIOD = timedelta(hours=1)
 LATE = 6 * PERIOD
-NAMES = ("mixed", "late", "stranger", "thousand")
+NAMES = ("mixed", "late", "stranger", "thousand", "ranged")
 BINS = 3
 
 BACKFILL = """
@@ -104,6 +109,20 @@ def multiply(deployment: Deployment, batch: BatchName, count: int, role: str) ->
         (folder / objects.signature).write_bytes(encode(BatchSignature(key.sign(data), key.identifier)))
 
 
+def decide(deployment: Deployment, batch: BatchName, window: Window, *, counted: bool) -> None:
+    """Both processors decide the window over the batch, or close it since the facilitator has left the batch out."""
+    now = datetime.now(UTC)
+    pha, facilitator = (deployment.processor(role, now) for role in ROLES)
+    for processor in (pha, facilitator):
+        assert [outcome.state for outcome in validate_batches(processor, [batch])] == ["sent"]
+    make_own_list(pha, batch.aggregation, window, None)
+    if not counted:
+        leave_out(facilitator.own, batch, "an operator", "asked to", now)
+    make_own_list(facilitator, batch.aggregation, window, None)
+    for processor in (pha, facilitator):
+        assert (sum_window(processor, batch.aggregation, window, Override()).header is not None) == counted
+
+
 def proposal_of_a_stranger(deployment: Deployment, aggregation: str, window: Window) -> Path:
     """A list in the facilitator's bucket, under the name of the PHA's, that is not the PHA's."""
     parameters = deployment.configuration.processors["pha"].expected_parameters(aggregation)
@@ -156,6 +175,9 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     live: LiveInstance, record: Record, deployment: Deployment, window: Window
 ) -> None:
     before = Window(window.start - LATE, window.end - LATE)
+    undecided, summed = (Window(window.start - ago * PERIOD, window.end - ago * PERIOD) for ago in (2, 1))
+    decide(deployment, ingest(deployment, "ranged", summed.start), summed, counted=True)
+    decide(deployment, ingest(deployment, "ranged", window.start), window, counted=False)
     sound = ingest(deployment, "mixed", window.start, clients=4)
     forged = ingest(deployment, "mixed", window.start)
     forge_signature(deployment, forged, "pha")
@@ -164,7 +186,7 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     held_up = ingest(deployment, "stranger", window.start)
     multiply(deployment, ingest(deployment, "thousand", window.start, clients=1, only="pha"), 1000, "pha")
     strange = proposal_of_a_stranger(deployment, "stranger", window)
-    (deployment.storage("portal/pha") / "instance").mkdir()
+    (deployment.storage("portal/pha") / "instance").mkdir(exist_ok=True)
     outage = deployment.storage("portal/pha") / "instance/mixed"
     outage.write_text("a file, where there should be a folder")
     live.order(r"pha/own_validations/prio-assets/validations/late/")
@@ -179,6 +201,7 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     wait_for("the run of a thousand", lambda: _started(record.runs("pha/own_validations", thousand)))
     live.kill()
     terminate_what_was_killed(record)
+    restart = time.time()
     live.start()
 
     # A stranger's list holds its window up until the bucket's owner deletes it. Then the peer's list comes, much later.
@@ -194,10 +217,13 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     assert len(record.runs("pha/own_validations", partition("late", before))) >= 2  # one was under way at the kill
     assert len(record.runs("pha/sum_parts", partition("late", before))) == 2
 
-    # A batch that comes after its window was summed goes into a later one; a backfill of the summed one sends nothing.
-    sent = snapshot(deployment, "late")
+    # A batch that comes after its window was summed goes into a later one; a backfill of the summed one sends nothing,
+    # nor does one of a range of windows: of own validations and sum parts together, and of own validations alone.
+    sent = snapshot(deployment, "late") | snapshot(deployment, "ranged")
     late = ingest(deployment, "late", before.start, clients=5)
-    backfill = launch_backfill(live, [partition("late", before)])
+    ranged = [partition("ranged", each) for each in (undecided, summed, window)]
+    together = launch_backfill(live, ["own_validations", "sum_parts"], [partition("late", before), *ranged])
+    alone = launch_backfill(live, ["own_validations"], ranged)
 
     # The portal's storage fails, and comes back: the same work is requested again until it is done.
     mixed = partition("mixed", window)
@@ -220,18 +246,27 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     wait_for("the thousand", lambda: "batches" in record.metadata("pha/own_validations", thousand))
     assert record.metadata("pha/own_validations", thousand)["batches accepted"].value == 1000
     assert len(record.runs("pha/own_validations", thousand)) == 2
-    assert usual_tick(record) < 10
+    validated = wait_for("the run's end", lambda: record.ended(record.runs("pha/own_validations", thousand)[0]))
+    for sensor in ("pha_runs", "pha_discovery"):
+        # The first tick waits for all that starts at the same time.
+        assert median(record.ticks(sensor, restart, validated)[1:]) < 10
 
     # Which window that is, depends: one that is closed while the answer to an older proposal is awaited is not open.
     (carried,) = wait_for("the late batch", lambda: statistics_after(deployment, "late", before))
     assert carried["batch_ids"] == [str(late.uuid)]
     assert carried["sum"] == true_counts(deployment, late)
 
-    wait_for("the backfill", lambda: record.instance.get_backfill(backfill).status.value == "COMPLETED_SUCCESS")
-    now = snapshot(deployment, "late")
+    # Windows of the range that are decided or closed are a success, the undecided one is a failure of its sum alone.
+    statuses = dict.fromkeys(ranged, "SUCCESS")
+    assert wait_for("the backfill alone", lambda: record.backfilled(alone)) == statuses
+    statuses |= {partition("late", before): "SUCCESS", partition("ranged", undecided): "FAILURE"}
+    assert wait_for("the backfill together", lambda: record.backfilled(together)) == statuses
+    assert record.metadata("pha/sum_parts", partition("ranged", summed))["sum"].value == "written"
+    assert record.metadata("pha/sum_parts", partition("ranged", window))["sum"].value == "none"
+    now = snapshot(deployment, "late") | snapshot(deployment, "ranged")
     assert {name: now[name] for name in sent} == sent
     for run in record.instance.get_runs():
-        assert "dagster/sensor_name" in run.tags or run.tags.get("dagster/backfill") == backfill
+        assert "dagster/sensor_name" in run.tags or run.tags.get("dagster/backfill") in (together, alone)
 
 
 def partition(aggregation: str, window: Window) -> str:
@@ -257,20 +292,10 @@ def _fails(evaluation: dg.AssetCheckEvaluation | None) -> bool:
     return evaluation is not None and not evaluation.passed
 
 
-def launch_backfill(live: LiveInstance, partitions: list[str]) -> str:
-    """Own validations and sum parts of the PHA, by the mutation that the UI sends."""
-    assets = [{"path": ["pha", name]} for name in ("own_validations", "sum_parts")]
+def launch_backfill(live: LiveInstance, names: list[str], partitions: list[str]) -> str:
+    """A backfill of assets of the PHA, by the mutation that the UI sends."""
+    assets = [{"path": ["pha", name]} for name in names]
     variables = {"backfillParams": {"assetSelection": assets, "partitionNames": partitions, "title": "again"}}
     answer = live.graphql(BACKFILL, variables)["data"]["launchPartitionBackfill"]
     assert answer["__typename"] == "LaunchBackfillSuccess", answer
     return answer["backfillId"]
-
-
-def usual_tick(record: Record) -> float:
-    """The median in seconds, of all sensors: the first ticks wait for all that starts at the same time."""
-    states = record.instance.all_instigator_state()
-    ticks = [
-        tick for state in states for tick in record.instance.get_ticks(state.instigator_origin_id, state.selector_id)
-    ]
-    assert ticks
-    return median(tick.end_timestamp - tick.timestamp for tick in ticks if tick.end_timestamp)
