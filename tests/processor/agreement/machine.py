@@ -185,6 +185,21 @@ class AgreementMachine(RuleBasedStateMachine):
     def delete_from_bucket(self, index, choice):
         self.world.delete_from_bucket(index, choice)
 
+    @precondition(lambda self: self.world.rules.evil is None)
+    @rule(index=sides, choice=st.integers(0, 20))
+    def lose_copy(self, index, choice):
+        """A copy that a processor sent is lost, and made again by its runs, though none of them is wanted."""
+        self.world.round()
+        copies = self.world.copies_of(index)
+        if not copies:
+            return
+        store, name = copies[choice % len(copies)]
+        lost = store.objects.pop(name)
+        for kind in ("validate", "list", "sum"):
+            for window in OPEN:
+                self.world.do(index, self.world.work(index, kind, window))
+        assert store.objects.get(name) == lost, f"{name} was not copied again"
+
     @precondition(lambda self: self.storage_fails)
     @rule(window=windows, garbage=st.booleans())
     def lose_proposal(self, window, garbage):

@@ -19,6 +19,7 @@ from prio_assets.processor import (
     processor,
     readiness,
     steps,
+    validation,
     window_sum,
 )
 from tests.processor.agreement.scenes import (
@@ -26,6 +27,7 @@ from tests.processor.agreement.scenes import (
     FORGED_ANSWERS,
     FORMLESS_LISTS,
     LATE_BATCHES,
+    LOST_COPIES,
     LOST_STATE,
     MINIMUMS,
     NO_LATE_BATCHES,
@@ -101,6 +103,27 @@ MUTANTS = (
         batch_lists._send,
         "[Copy(STATE, name, PEER_BUCKET, name), Acknowledge(name, names.sent(name), author.now)]",
         "[Acknowledge(name, names.sent(name), author.now), Copy(STATE, name, PEER_BUCKET, name)]",
+    ),
+    Mutant(
+        "a list that the peer has lost is not copied again",
+        agreement.is_sent,
+        " and exists(processor.stores.peer_bucket, name)",
+        "",
+        scene=LOST_COPIES,
+    ),
+    Mutant(
+        "a validation that the peer has lost is not copied again",
+        validation._send,
+        "is not None and (not is_safe or is_at_peer(processor, batch))",
+        "is not None",
+        scene=LOST_COPIES,
+    ),
+    Mutant(
+        "a sum part that the portal has lost is not copied again",
+        window_sum.sum_window,
+        "if stored is not None:",
+        'if stored is not None and not [*processor.stores.state.list(f"sent/{processor.settings.instance}/")]:',
+        scene=LOST_COPIES,
     ),
     Mutant(
         "our list is read after the ledger",

@@ -55,6 +55,7 @@ NO_LATE_BATCHES = Scene("no late batches", ("answer_overlapping",), late_hours=(
 UNEQUAL_LIMITS = Scene("unequal limits", ("answer_overlapping",), late_hours=((6, 0),), minimums=((1, 1), (3, 1)))
 MINIMUMS = Scene("minimums", ("answer_overlapping",), minimums=((3, 1), (1, 3)))
 RACES = Scene("races", ("race_for_two_windows", "race_for_one_window"))
+LOST_COPIES = Scene("lost copies", ("lose_copy",))
 LOST_STATE = Scene("lost state", ("answer_overlapping", "lose_state"), trouble="storage")
 SPOILT_LISTS = Scene("spoilt lists", ("lose_proposal", "write_bad_list"), trouble="storage")
 FORMLESS_LISTS = Scene("formless lists", ("break_form", "choose_window"), trouble=0)

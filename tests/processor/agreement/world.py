@@ -252,6 +252,23 @@ class World:
         self.losses.append(index)
         self.disturbed = True
 
+    def copies_of(self, index: int) -> list[tuple[MemoryStore, str]]:
+        """The copies, at the peer and at the portal, of what a processor keeps."""
+        own = self.stores[index]
+        kept = {
+            objects.signature
+            for batch in BATCHES
+            for objects in [names.validity_objects(batch.name, index)]
+            if names.own_validation(batch.name) in own["own_validations"].objects
+            and (index, batch) not in self.rejected
+        }
+        return [
+            (store, name)
+            for store in (self.stores[1 - index]["peer_validations"], own["sum_parts"])
+            for name, data in sorted(store.objects.items())
+            if name in kept or own["state"].objects.get(name) == data
+        ]
+
     def delete_from_bucket(self, index: int, choice: int) -> None:
         """An object in the bucket that the peer writes to is gone."""
         objects = self.stores[index]["peer_validations"].objects
