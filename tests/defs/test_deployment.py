@@ -1,12 +1,17 @@
 """Both processors and the portal of one instance, worked by their sensors alone."""
 
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 
 from prio_assets.ingestor.batches import sample_parameters
+from prio_assets.processor.validation import BatchState
 from prio_assets.wire.records import SumPart, decode
 from tests.defs.daemon import Daemon
 from tests.defs.deployments import full_deployment, ingest, statistic, true_counts
@@ -46,19 +51,43 @@ def test_no_key_and_no_part_of_a_sum_enters_dagster(daemon: Daemon, keys: dict[s
     daemon.settle()
     secrets = [keys[party]["private_pkcs8_b64"] for party in ("pha", "facilitator", "ingestor")]
     secrets += [key for role in ("pha", "facilitator") for key in keys["packet_decryption"][role]]
+    shares = set()
     for role in ("pha", "facilitator"):
         part = next(daemon.deployment.storage(f"portal/{role}").rglob("*.sum_?"))
         header = decode(SumPart, part.read_bytes(), part.name)
-        secrets += [str(value) for value in header.sum if value > 1000]
+        shares |= {value for value in header.sum if value > 1000}
     events = [entry for result in daemon.results for entry in daemon.instance.all_logs(result.run_id)]
     told = "".join(map(str, events)) + "".join(str(result.dagster_run) for result in daemon.results)
-    passed_on = b"".join(
-        path.read_bytes() for path in Path(daemon.instance.storage_directory()).rglob("*") if path.is_file()
-    )
-    assert len(secrets) > 5
+    passed_on = [leaf for value in passed_between_steps(daemon) for leaf in leaves(value)]
+    assert len(shares) > 5
     assert events
-    assert passed_on
-    assert not any(secret in told or secret.encode() in passed_on for secret in secrets)
+    assert not any(str(secret) in told for secret in (*secrets, *shares))
+    assert {type(leaf) for leaf in passed_on} <= {str, int, float, UUID, datetime, BatchState}
+    assert not shares.intersection(passed_on)
+    assert not any(str(secret) in str(leaf) for leaf in passed_on for secret in (*secrets, *shares))
+
+
+def passed_between_steps(daemon: Daemon) -> list[Any]:
+    """What the I/O manager stored."""
+    folder = Path(daemon.instance.storage_directory())
+    runs = [folder / result.run_id for result in daemon.results]
+    found = [pickle.loads(path.read_bytes()) for run in runs for path in run.rglob("*") if path.is_file()]
+    assert found
+    return found
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The values within containers and objects."""
+    if isinstance(value, Mapping):
+        for pair in value.items():
+            yield from leaves(pair)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            yield from leaves(each)
+    elif is_dataclass(value):
+        yield from leaves(vars(value))
+    else:
+        yield value
 
 
 def test_the_statistic_has_a_table_by_labels_and_a_plot(daemon: Daemon) -> None:
