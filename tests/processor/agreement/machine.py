@@ -195,8 +195,9 @@ class AgreementMachine(RuleBasedStateMachine):
             return
         store, name = copies[choice % len(copies)]
         lost = store.objects.pop(name)
-        for kind in ("validate", "list", "sum"):
-            for window in OPEN:
+        self.world.do(index, self.world.work(index, "validate"))
+        for window in self.world.ended_windows():
+            for kind in ("list", "sum"):
                 self.world.do(index, self.world.work(index, kind, window))
         assert store.objects.get(name) == lost, f"{name} was not copied again"
 
