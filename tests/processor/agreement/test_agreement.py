@@ -14,7 +14,7 @@ from tests.processor.agreement.scenes import Scene, search
 SCENES = tuple(dict.fromkeys(mutant.scene for mutant in MUTANTS))
 
 TestAgreement = AgreementMachine.TestCase
-TestAgreement.settings = search(examples=100, steps=10, phases=(Phase.generate, Phase.shrink))
+TestAgreement.settings = search(examples=150, steps=10, phases=(Phase.generate, Phase.shrink))
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
