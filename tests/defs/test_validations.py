@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from prio_assets.defs.processor.look import Look, look_at
 from prio_assets.errors import StorageError
 from prio_assets.processor.processor import KeylessProcessor, ShareProcessor
 from prio_assets.processor.survey import Survey, survey
@@ -13,6 +14,7 @@ from prio_assets.processor.validation import BatchOutcome, validate_batches
 from prio_assets.wire.names import BatchName
 from tests.defs.daemon import Daemon
 from tests.defs.deployments import ingest
+from tests.defs.test_sensors import start_run
 
 PARTITION = "kittens-seen|2023-05-01-00:00"
 MODULE = "prio_assets.defs.processor.validations"
@@ -110,6 +112,25 @@ def test_a_worker_that_was_killed_before_it_recorded_its_group_is_made_up_for(
     metadata = discovered.latest("pha/own_validations", PARTITION)
     assert (metadata["batches accepted"], metadata["packets accepted"]) == (1, 3)
     assert [len(group) for group in handled] == [1, 1]
+    assert discovered.tick("pha", "pha_runs").requests == []
+
+
+def test_what_a_run_reports_while_a_sensor_looks_is_not_asked_for_again(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert launch_requested(discovered).success
+    run = start_run(discovered, PARTITION, "pha/own_validations")
+
+    def slow(processor: KeylessProcessor) -> Look:
+        look = look_at(processor)
+        ingest(discovered.deployment, "kittens-seen", at(2))
+        assert discovered.materialize("pha", PARTITION, "own_validations").success
+        discovered.instance.report_run_canceled(run)
+        return look
+
+    with monkeypatch.context() as patched:
+        patched.setattr("prio_assets.defs.processor.sensors.look_at", slow)
+        assert discovered.tick("pha", "pha_runs").requests == []
     assert discovered.tick("pha", "pha_runs").requests == []
 
 

@@ -15,7 +15,7 @@ from prio_assets.defs.processor.quiet import from_cursor, observe, to_cursor
 from prio_assets.defs.processor.unreported import wishes_to_report
 from prio_assets.defs.processor.wishes import waiting_texts, wishes_of
 from prio_assets.defs.reports import Reporter
-from prio_assets.defs.runs import run_requests
+from prio_assets.defs.runs import active_selections, run_requests
 from prio_assets.processor.pending import pending_steps
 from resources import ShareProcessorResource
 
@@ -68,6 +68,7 @@ def runs_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, processor: ShareProcessorResource) -> dg.SensorResult:
+        active = active_selections(context.instance)  # before the look, which must see what those that ended did
         look = look_at(processor.keyless)
         quiet = observe(from_cursor(context.cursor, processor.settings), look.surveys, processor.settings, look.now)
         pending = [
@@ -76,7 +77,9 @@ def runs_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
             for step in pending_steps(survey, processor.settings, look.now, quiet.get(name, {}))
         ]
         wishes = wishes_of(pending, processor.settings)
-        wishes += wishes_to_report(context.instance, look.surveys.values(), wishes, processor.settings)
+        validations = keys[OWN_VALIDATIONS].to_user_string()
+        busy = active.keys() | {wish.partition for wish in wishes if wish.asset == validations}
+        wishes += wishes_to_report(context.instance, look.surveys.values(), busy, processor.settings)
         requests = run_requests(context.instance, wishes)
         waits = list(waiting_texts(pending))
         problems = [text for text in (text_of_failures(look), text_of_state(look)) if text]

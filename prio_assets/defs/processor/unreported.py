@@ -3,7 +3,7 @@
 Then nothing is pending in storage, and without a wish of its own the window would never be materialised.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import dagster as dg
 
@@ -17,22 +17,21 @@ from prio_assets.processor.survey import Survey
 
 
 def wishes_to_report(
-    instance: dg.DagsterInstance, surveys: Iterable[Survey], wishes: Iterable[Wish], settings: ProcessorConfiguration
+    instance: dg.DagsterInstance, surveys: Iterable[Survey], busy: Collection[str], settings: ProcessorConfiguration
 ) -> list[Wish]:
-    """Wishes for the windows that no run has reported since what was sent changed; those of `wishes` will be anyway."""
+    """Wishes for the windows that no run has reported since what was sent changed.
+
+    `busy` are partitions of which a run will tell, or may have told since the surveys were made.
+    """
     key = ProcessorKeys(settings.name)[OWN_VALIDATIONS]
-    asset = key.to_user_string()
     sent = {
         str(partition_key(survey.aggregation, window)): version_of_sent(batches)
         for survey in surveys
         for window, batches in by_window(survey.sent, settings)
     }
-    for wish in wishes:
-        if wish.asset == asset:
-            sent.pop(wish.partition, None)
     reported = reported_versions(instance, key, sent)
     return [
-        Wish(asset, partition, f"report {version}")
+        Wish(key.to_user_string(), partition, f"report {version}")
         for partition, version in sent.items()
-        if reported.get(partition) != version
+        if partition not in busy and reported.get(partition) != version
     ]
