@@ -1,7 +1,8 @@
 """The one configuration file: which parties this deployment runs, where their storages are and what they agreed on.
 
-Loading reads the file and nothing else. Secrets stand in it as references only, and are read where they are used. Every
-error is one line, `file: path.to.key: what is wrong; the remedy`, and holds names, never a secret.
+Loading reads the file, and looks where links among the storages' directories lead. Secrets stand in it as references
+only, and are read where they are used. Every error is one line, `file: path.to.key: what is wrong; the remedy`,
+and holds names, never a secret.
 """
 
 from collections.abc import Iterator
@@ -160,8 +161,10 @@ class ProcessorConfiguration(Party):
 
     @model_validator(mode="after")
     def check_intake_reaches_late_batches(self) -> Self:
-        """A validation may come when grace ends; patience begins then, and its batch must be seen until it is over."""
-        parts = {key: getattr(self, key) for key in ("late_limit", "period", "grace", "patience")}
+        """A batch must be seen until its window is proposed: by who leads, when patience is over at the latest."""
+        leads = self.peer_has_lists and self.server_index == 0
+        keys = ("late_limit", "period", "grace", *(("patience",) if leads else ()))
+        parts = {key: getattr(self, key) for key in keys}
         needed = sum(parts.values(), timedelta(0))
         if self.intake_max_age < needed:
             sum_of_parts = " + ".join(f"{key} {format_duration(part)}" for key, part in parts.items())

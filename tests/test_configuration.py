@@ -150,6 +150,11 @@ def test_peer_without_lists(load: Any, content: dict[str, Any]) -> None:
     assert pha.expected_parameters("kittens-seen") is None
 
 
+def test_patience_counts_where_windows_are_proposed_alone(load: Any, content: dict[str, Any]) -> None:
+    put(content, "processors.facilitator.patience", "6d")
+    assert load(content).processors["facilitator"].patience == timedelta(days=6)
+
+
 def test_the_parties_of_a_portal_have_keys_of_their_own(load: Any, content: dict[str, Any]) -> None:
     """Otherwise a copy of one sum part would pass for the other."""
     content["portal"]["facilitator_keys"] = {"another-name": next(iter(content["portal"]["pha_keys"].values()))}

@@ -123,8 +123,8 @@ def view_to_accept(processor: ShareProcessor, aggregation: str, window: Window) 
     batches = [batch for batch in _listed(aggregation, answer) if batch in proposed]
     ledger = read_ledger(processor.stores.state, aggregation, min([window.start, *(batch.time for batch in batches)]))
     ready, unready = _ready(processor, batches, check_still_ingested)
-    sent = is_sent(processor, aggregation, window)
-    return View(aggregation, window, ledger, ready, unready, own_list, sent, answer)
+    # An answer says so; the peer's bucket need not even answer.
+    return View(aggregation, window, ledger, ready, unready, own_list, own_list_sent=True, peer_list=answer)
 
 
 def earliest_batch(processor: ShareProcessor, window: Window) -> datetime:

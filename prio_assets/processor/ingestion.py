@@ -17,7 +17,7 @@ from prio_assets.wire.batches import check_parameters, check_path, open_header, 
 from prio_assets.wire.columns import NO_UUIDS, Uuids, contained
 from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName, ingestion_objects
-from prio_assets.wire.packets import read_chunks
+from prio_assets.wire.packets import DIGEST_BYTES, read_chunks
 from prio_assets.wire.records import IngestionHeader, Parameters
 
 
@@ -138,11 +138,12 @@ def open_ingestion_batch(
 
 @contextmanager
 def verdicts_about(header: IngestionHeader) -> Iterator[None]:
-    """A batch that is rejected in this block is rejected for the packet file that its header names."""
+    """A batch that is rejected in this block is rejected for the packet file that its header names, if it names one."""
     try:
         yield
     except BatchRejected as rejected:
-        rejected.packet_file_digest = header.packet_file_digest
+        if len(header.packet_file_digest) == DIGEST_BYTES:
+            rejected.packet_file_digest = header.packet_file_digest
         raise
 
 

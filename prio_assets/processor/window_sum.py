@@ -39,7 +39,7 @@ from prio_assets.processor.readiness import (
     read_peer_validation,
     read_ready,
 )
-from prio_assets.processor.sending import steps_to_send
+from prio_assets.processor.sending import is_at_peer, steps_to_send
 from prio_assets.processor.steps import STATE, SUM_PARTS, Acknowledge, Copy, Create, Step, take_all
 from prio_assets.storage.base import read_bytes
 from prio_assets.wire import names
@@ -145,14 +145,16 @@ def _view_without_lists(
 def _send_set(
     processor: ShareProcessor, aggregation: str, window: Window, entry: LedgerEntry, override: Override
 ) -> None:
-    """Send all of the set, again too, as long as the peer can't have summed without it.
+    """Send all of the set, again too where the peer has lost it, as long as it can't have summed without it.
 
     Later, a set of which something was not sent is another than the peer's: `RefusedError`.
     """
     batches = [listed_name(aggregation, listed) for listed in entry.batches]
     if processor.clock() < peer_without_lists.deadline_of(window, processor.settings) or override.despite_stop:
         for batch in batches:
-            take_all(steps_to_send(processor, batch, read_own_validation(processor, batch)), processor.stores_by_name)
+            if processor.own.receipt(batch) is None or not is_at_peer(processor, batch):
+                own = read_own_validation(processor, batch)
+                take_all(steps_to_send(processor, batch, own), processor.stores_by_name)
         return
     unsent = [batch for batch in batches if processor.own.receipt(batch) is None]
     if unsent:

@@ -30,6 +30,8 @@ MAXIMUM_PACKETS: Final = 2**22
 """Most packets that a file is read of: a file of some kilobytes can hold many more, since it may be compressed.
 Production's greatest batches have 200,000."""
 
+DIGEST_BYTES: Final = 32
+
 _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
 _KEY_ID_CHARACTERS: Final = 100

@@ -4,9 +4,11 @@ The reference survived one of the twelve. `tests/interop/README.md` has its resu
 """
 
 import dataclasses
+import io
 from collections.abc import Callable
 from uuid import UUID
 
+import fastavro
 import pytest
 
 from prio_assets.errors import BatchReason, PacketReason
@@ -19,6 +21,7 @@ from prio_assets.wire.records import IngestionHeader, decode
 from tests.faults.crafting import batch_of, packets_of, with_faulty, with_header
 from tests.faults.deployment import Deployment, check_sum, rejection_reason, rejections_of, work
 from tests.faults.material import FAULTY, INGESTOR_KEY, POINTS, SOUND, STRANGER_KEY, sealed_batch
+from tests.faults.signing import replace_ingestion_header
 
 PACKET = UUID(packets_of(0)[0].uuid)
 
@@ -121,6 +124,22 @@ def test_a_rejection_is_recorded_once_with_the_packet_file_that_a_verified_heade
     is_verified = reason not in {BatchReason.SIGNATURE_INVALID, BatchReason.UNKNOWN_KEY}
     stated = decode(IngestionHeader, sealed.header, "header").packet_file_digest
     assert record.packet_file_digest == (stated if is_verified else None)
+
+
+def test_a_digest_of_any_length_is_a_rejection() -> None:
+    """As long as a header may be, and longer than the record of its rejection may."""
+    deployment = with_faulty({})
+    header = io.BytesIO()
+    with io.BytesIO(sealed_batch(FAULTY, 0).header) as sound:
+        reader = fastavro.reader(sound)
+        records = [record | {"packet_file_digest": bytes(2**20 - 170)} for record in reader]
+        fastavro.writer(header, reader.writer_schema, records, codec="deflate")
+    replace_ingestion_header(deployment, 0, header.getvalue())
+    work(deployment)
+    assert rejection_reason(deployment, 0) == BatchReason.DIGEST_DIFFERS
+    (record,) = rejections_of(deployment.processors[0].own)
+    assert record.packet_file_digest is None
+    check_sum(deployment, batches=[SOUND])
 
 
 def _work_twice(deployment: Deployment) -> None:

@@ -1,12 +1,15 @@
 """What the peer has lost it is given again by a run that is asked for: copies are made of what we keep."""
 
 from dataclasses import replace
+from typing import BinaryIO
 
 import pytest
 
+from prio_assets.errors import StorageError
 from prio_assets.processor.peer_without_lists import stop_of
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.validation import BatchOutcome, BatchState, validate_batches
+from prio_assets.processor.window_sum import Override, sum_window
 from prio_assets.wire import names
 from tests.processor.agreement.material import AGGREGATION, BATCHES, FIRST, WINDOWS
 from tests.processor.agreement.world import Rules, World, processor_settings
@@ -49,6 +52,16 @@ def test_what_the_peer_has_is_not_touched(world: World) -> None:
     (outcome,) = validate_batches(world.processors[0], [FIRST.name])
     assert outcome.state == BatchState.SENT
     assert bucket == before
+
+
+def test_an_answer_is_accepted_though_the_peer_s_bucket_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> BinaryIO:
+        raise StorageError(f"{name}: access denied")
+
+    monkeypatch.setattr(world.processors[0].stores.peer_bucket, "open_read", refuse)
+    assert sum_window(world.processors[0], AGGREGATION, WINDOW, Override()).waiting is None
 
 
 def toward_a_peer_without_lists(world: World) -> ShareProcessor:

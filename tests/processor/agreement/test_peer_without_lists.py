@@ -7,7 +7,7 @@ each of two batches, when runs of ours take place, and after which write one of 
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import product
 
@@ -243,6 +243,21 @@ def test_a_window_whose_stop_was_not_past_when_the_state_began_is_summed() -> No
     legacy.validate()
     legacy.advance(STOP)
     legacy.sum()
+    assert legacy.part() is not None
+
+
+def test_a_set_is_sent_though_some_of_it_went_in_another_form_before() -> None:
+    legacy = Legacy(now=WINDOW.end)
+    settings = legacy.processor.settings
+    former = settings.model_copy(update={"single_object_validations": not settings.single_object_validations})
+    legacy.processor = replace(legacy.processor, settings=former)
+    legacy.peer_validates(FIRST)
+    legacy.validate()
+    legacy.processor = replace(legacy.processor, settings=settings)
+    legacy.peer_validates(SMALL)
+    legacy.advance(STOP)
+    legacy.sum()
+    assert legacy.sent() == {FIRST, SMALL}
     assert legacy.part() is not None
 
 
