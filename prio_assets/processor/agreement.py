@@ -90,8 +90,7 @@ def view_to_propose(processor: ShareProcessor, aggregation: str, window: Window)
     earliest = earliest_batch(processor, window)
     own_list = read_own_list(processor, aggregation, window)
     ledger = ledger_of(processor, aggregation, window)
-    is_open = own_list is None and ledger.entry(window) is None
-    batches = validated_batches(processor, aggregation, window) if is_open else []
+    batches = validated_batches(processor, aggregation, window)
     ready, unready = _ready(processor, _within(batches, earliest, window), check_eligible)
     sent = is_sent(processor, aggregation, window)
     return View(aggregation, window, ledger, ready, unready, own_list, sent, peer_list=None)
@@ -102,8 +101,12 @@ def view_to_decide(processor: ShareProcessor, aggregation: str, window: Window) 
     earliest = earliest_batch(processor, window)
     own_list = read_own_list(processor, aggregation, window)
     ledger = ledger_of(processor, aggregation, window)
-    is_open = ledger.entry(window) is None
-    proposal = read_peer_list(processor, aggregation, window) if is_open else None
+    try:
+        proposal = read_peer_list(processor, aggregation, window)
+    except RefusedError:
+        if ledger.entry(window) is None:
+            raise
+        proposal = None  # the answer stands, whatever became of the proposal
     batches = _listed(aggregation, proposal)
     ready, unready = _ready(processor, _within(batches, earliest, window), check_eligible)
     sent = is_sent(processor, aggregation, window)

@@ -99,11 +99,11 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
 
 def _decide(processor: ShareProcessor, aggregation: str, window: Window, override: Override) -> Agreement:
     """The ledger's decision about the window, made now where it is our turn."""
+    if not processor.settings.peer_has_lists:
+        return _settle(processor, aggregation, window, override)
     entry = decision_of(processor, aggregation, window)
     if entry is not None:
         return Agreement(entry, None, None, {})
-    if not processor.settings.peer_has_lists:
-        return _settle(processor, aggregation, window, override)
     if processor.settings.server_index == 0:
         return accept_answer(processor, aggregation, window)
     return Agreement(None, None, "our answer to the peer's proposal", {})

@@ -81,6 +81,25 @@ def test_a_peer_validation_that_came_damaged_after_ours_fails_its_check(daemon: 
     assert statistic(daemon.deployment, "kittens-seen", WINDOW)["sum"] == true_counts(daemon.deployment, sound)
 
 
+@pytest.mark.parametrize("role", ["pha", "facilitator"])
+def test_a_later_run_sees_a_damaged_validation_too(daemon: Daemon, role: str) -> None:
+    """A backfill, or the run after one that could store its list and not send it."""
+    ingest(daemon.deployment, "kittens-seen", at(1))
+    damaged = ingest(daemon.deployment, "kittens-seen", at(2))
+    daemon.now = at(3)
+    daemon.settle()
+    daemon.now = at(12)
+    daemon.settle()
+    garble_signature(daemon, damaged, role)
+    result = daemon.materialize(role, PARTITION, "batch_lists")
+    assert result.success
+    checks = evaluations([result], f"{role}/batch_lists")
+    assert {name for name, check in checks.items() if not check.passed} == {
+        "all_batches_ready",
+        "peer_validations_hold",
+    }
+
+
 def expect_epsilon(deployment: Deployment, role: str, epsilon: float) -> None:
     content = yaml.safe_load(deployment.path.read_text())
     expected = content["processors"][role]["aggregations"]["kittens-seen"] | {"epsilon": epsilon}
@@ -137,6 +156,8 @@ def test_toward_a_peer_without_lists_the_sum_checks_the_pairs(alone: Case, insta
     }
     assert BatchReason.SIGNATURE_MALFORMED in checks["peer_validations_hold"].description
     assert set(checks) == set(PAIRS)
+    again = materialize(alone, instance, "pha", "sum_parts")
+    assert not evaluations([again], "pha/sum_parts")["peer_validations_hold"].passed
 
 
 def test_sum_parts_that_do_not_belong_together_fail_their_check(daemon: Daemon) -> None:

@@ -12,7 +12,7 @@ import pytest
 from prio_assets.defs.requests import pause_after
 from prio_assets.errors import StorageError
 from prio_assets.ingestor.batches import sample_parameters
-from prio_assets.processor.processor import KeylessProcessor
+from prio_assets.processor.processor import KeylessProcessor, initialise_state
 from prio_assets.processor.survey import Survey, survey
 from prio_assets.wire.names import BatchName, ingestion_objects
 from tests.defs.daemon import Daemon
@@ -308,6 +308,18 @@ def test_a_batch_whose_window_was_never_decided_is_expired_and_not_before(daemon
     checks = [event.check_name for event in events if isinstance(event, dg.AssetCheckEvaluation)]
     assert "storages_answer" in checks
     assert "no_expired_batches" not in checks
+
+
+def test_what_is_older_than_the_state_is_not_called_expired(daemon: Daemon) -> None:
+    """Another state may have summed it."""
+    ingest(daemon.deployment, "kittens-seen", at(1))
+    daemon.settle()
+    for role in ("pha", "facilitator"):
+        shutil.rmtree(daemon.deployment.storage(f"{role}/state"))
+        daemon.deployment.storage(f"{role}/state").mkdir()
+        initialise_state(daemon.deployment.processor(role, daemon.now), at(8))
+    daemon.now = at(7 * 24 + 8)
+    assert "pha/ingestion_batches no_expired_batches" not in daemon.failed_findings()
 
 
 def test_one_part_without_the_other_is_a_finding_after_the_grace(

@@ -115,6 +115,20 @@ def test_a_worker_that_was_killed_before_it_recorded_its_group_is_made_up_for(
     assert discovered.tick("pha", "pha_runs").requests == []
 
 
+def test_an_outage_of_the_peer_s_bucket_records_each_batch_once(discovered: Daemon) -> None:
+    bucket = discovered.deployment.storage("facilitator/peer_validations")
+    bucket.rename(bucket.with_name("away"))
+    for hour in (2, 3):
+        assert not launch_requested(discovered).success
+        ingest(discovered.deployment, "kittens-seen", at(hour))
+    bucket.with_name("away").rename(bucket)
+    assert launch_requested(discovered).success
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(["pha", "own_validations"]))
+    observations = discovered.instance.fetch_observations(wanted, limit=100, ascending=True).records
+    assert [record.asset_observation.metadata["batches"].value for record in observations] == [1, 1, 3]
+    assert discovered.latest("pha/own_validations", PARTITION)["packets received"] == 9
+
+
 def test_what_a_run_reports_while_a_sensor_looks_is_not_asked_for_again(
     discovered: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

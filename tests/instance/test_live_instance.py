@@ -248,8 +248,9 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     assert len(record.runs("pha/own_validations", thousand)) == 2
     validated = wait_for("the run's end", lambda: record.ended(record.runs("pha/own_validations", thousand)[0]))
     for sensor in ("pha_runs", "pha_discovery"):
+        ticks = record.ticks(sensor, restart, validated)
         # The first tick waits for all that starts at the same time.
-        assert median(record.ticks(sensor, restart, validated)[1:]) < 10
+        assert median(ticks[1:] or ticks) < 10
 
     # Which window that is, depends: one that is closed while the answer to an older proposal is awaited is not open.
     (carried,) = wait_for("the late batch", lambda: statistics_after(deployment, "late", before))

@@ -13,7 +13,7 @@ from prio_assets.defs.processor.batch_table import BatchRow, merge, row_of_facts
 from prio_assets.defs.reports import DATA_VERSION, digest_of
 from prio_assets.wire.names import BatchName
 
-PAGE = 1000
+PAGE = 50
 """So many observations are fetched at once."""
 
 

@@ -94,6 +94,8 @@ def _expired(look: Look, settings: ProcessorConfiguration) -> Iterator[tuple[str
     for survey in look.surveys.values():
         for batch in _unspent(survey):
             is_old, is_ledger_known = batch.time < look.begin, not survey.state_fault
+            if survey.not_before is not None and batch.time < survey.not_before:
+                continue  # this state sums none of these, and does not know which were summed before it began
             if is_ledger_known and _is_expired(batch, survey, settings, look):
                 yield batch.base, "no window is open any more that it could be summed in"
             elif is_old and batch not in survey.validated:

@@ -80,8 +80,11 @@ def validate_group(
     with retried_if_operational():
         outcomes = list(validate_batches(processor.processor, group))
         key = ProcessorKeys(processor.party)[OWN_VALIDATIONS]
-        record = record_of_group(key, context.partition_key, map(row_of_outcome, outcomes))
-    yield record
+        # What tells nothing that storage doesn't is left out: in an outage it would be told at every try.
+        rows = [row for row in map(row_of_outcome, outcomes) if row.received or row.state == BatchState.SENT]
+        record = record_of_group(key, context.partition_key, rows) if rows else None
+    if record is not None:
+        yield record
     failed = [outcome for outcome in outcomes if outcome.state == BatchState.FAILED]
     if failed and context.retry_number < RETRIES.max_retries:
         raise OperationalError(f"{len(failed)} of {len(group)} batches failed, the first: {failed[0].why}")

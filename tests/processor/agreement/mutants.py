@@ -183,8 +183,8 @@ MUTANTS = (
     Mutant(
         "each batch is proposed once",
         agreement.view_to_propose,
-        "validated_batches(processor, aggregation, window) if is_open else []",
-        "[batch for batch in validated_batches(processor, aggregation, window) if is_open and not any("
+        "validated_batches(processor, aggregation, window)",
+        "[batch for batch in validated_batches(processor, aggregation, window) if not any("
         "str(batch.uuid).encode() in read_bytes(processor.stores.state, name)"
         ' for name, _ in processor.stores.state.list("batch-lists/"))]',
         scene=SPOILT_LISTS,
