@@ -21,9 +21,9 @@ MAXIMUM_SUM = 2**32 - 1
 SMALL_RECORD_BYTES = 2**20
 SUM_BYTES = 8 * 2**20
 """Enough for a sum over the most bins that a domain has, 2.5 MiB, and the UUIDs of 150,000 batches."""
-LIST_BYTES = 64 * 2**20
-"""Enough for 10,000 batches, 1 MiB, and the UUIDs of 1,700,000 packets that were counted elsewhere."""
-LIST_READS = 4_000_000
+LIST_BYTES = 24 * 2**20
+"""Enough for 10,000 batches, 1 MiB, and the UUIDs of 600,000 packets that were counted elsewhere."""
+LIST_READS = 1_500_000
 """So many that list takes, two for a UUID. Batches of empty fields take sixty times their bytes: this bounds them."""
 
 

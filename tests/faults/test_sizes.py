@@ -166,7 +166,7 @@ def test_a_list_of_very_many_batches(
     header = _grown("PrioBatchList", without_end + encode_long(count) + bytes(5 * count) + encode_long(0))
     name = batch_list(AGGREGATION, WINDOW, writer)
     deployment.store(1 - writer, "peer_validations").objects[name] = signed_record(header, PROCESSOR_KEYS[writer])
-    with at_most(64 * MEBIBYTE), pytest.raises(RefusedError, match="limit"):
+    with at_most(80 * MEBIBYTE), pytest.raises(RefusedError, match="too many values"):
         decide_or_accept(deployment.processors[1 - writer])
 
 
