@@ -1,5 +1,6 @@
 """Debian's Chromium on a Dagster UI, as a person would use it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ class DagsterUI:
         """Go to a path and wait until it shows `text`."""
         self.page.goto(f"{self.address}{path}")
         self.page.get_by_text(text).first.wait_for(timeout=MOST_SECONDS * 1000)
+
+    def expect(self, text: str | re.Pattern[str]) -> None:
+        """Wait until the page's text, white space as single spaces, holds `text`: a page fills piece by piece."""
+        from playwright.sync_api import expect  # noqa: PLC0415 (`make test` does without)
+
+        body = self.page.locator("body")
+        expect(body).to_contain_text(text, use_inner_text=True, timeout=MOST_SECONDS * 1000)
 
     def open_partition(self, asset: str, partition: str, text: str) -> None:
         """The page of one partition of an asset."""
