@@ -58,7 +58,7 @@ def evaluation_weights(points: Elements, size: int) -> Elements:
     points: [n]; size: a power of two. The polynomial is the one of degree below `size`.
     """
     squares = repeated_squares(points, size.bit_length() - 1)
-    roots = _powers(pow(root_of_unity(size), PRIME - 2, PRIME), max(1, size // 2))
+    roots = powers(pow(root_of_unity(size), PRIME - 2, PRIME), max(1, size // 2))
     weights = np.empty((points.size, size), dtype=np.uint64)
     weights[:, 0] = pow(size, PRIME - 2, PRIME)
     width = 1
@@ -80,7 +80,7 @@ def values_between(values: Elements) -> Elements:
     Column j of the result belongs to `root_of_unity(2N)` to the power of 2j + 1; N is at most 2^19.
     """
     size = values.shape[1]
-    shifts = _powers(root_of_unity(2 * size), size)
+    shifts = powers(root_of_unity(2 * size), size)
     scale = field.multiply(shifts, pow(size, PRIME - 2, PRIME))
     coefficients = _transform(np.ascontiguousarray(values.T), pow(root_of_unity(size), PRIME - 2, PRIME))
     shifted = field.multiply(coefficients, scale[:, np.newaxis])
@@ -90,25 +90,25 @@ def values_between(values: Elements) -> Elements:
 def _transform(values: Elements, root: int) -> Elements:
     """out[i] = sum over k of root^(ik) * values[k], for values [N, n] (Stockham's order: no bit reversal)."""
     size, packets = values.shape
-    powers = _powers(root, max(1, size // 2))
+    twists = powers(root, max(1, size // 2))
     half, stride = size // 2, 1
     while half >= 1:
         first, second = values.reshape(2, half, stride * packets)
         result = np.empty((half, 2, stride * packets), dtype=np.uint64)
         result[:, 0] = field.add(first, second)
-        result[:, 1] = field.multiply(field.subtract(first, second), powers[::stride, np.newaxis])
+        result[:, 1] = field.multiply(field.subtract(first, second), twists[::stride, np.newaxis])
         values = result
         half, stride = half // 2, stride * 2
     return values.reshape(size, packets)
 
 
 @lru_cache(maxsize=4)
-def _powers(base: int, count: int) -> Elements:
+def powers(base: int, count: int) -> Elements:
     """base to the powers 0, 1, ... count - 1, for a count that is a power of two; read-only, since it is shared."""
-    powers = np.ones(count, dtype=np.uint64)
+    result = np.ones(count, dtype=np.uint64)
     known = 1
     while known < count:
-        powers[known : 2 * known] = field.multiply(powers[:known], pow(base, known, PRIME))
+        result[known : 2 * known] = field.multiply(result[:known], pow(base, known, PRIME))
         known *= 2
-    powers.flags.writeable = False
-    return powers
+    result.flags.writeable = False
+    return result

@@ -57,6 +57,11 @@ class PacketDecryptionKey:
         """The shared secret with a point: the x coordinate, 32 bytes."""
         return self._private.exchange(ECDH(), point)
 
+    def scalar(self) -> NDArray[np.uint8]:
+        """The secret itself, uint8 [32] from the lowest byte, for a library that takes it so."""
+        value = self._private.private_numbers().private_value
+        return np.frombuffer(value.to_bytes(32, "little"), dtype=np.uint8)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PacketDecryptionKey) and self.public_point == other.public_point
 
@@ -86,7 +91,7 @@ def encrypt(public_point: bytes, plaintext: bytes, random: Callable[[int], bytes
 
     `random` is asked once, for 48 bytes, which fix the ephemeral key.
     """
-    recipient = _decode_point(public_point)
+    recipient = decode_point(public_point)
     if recipient is None:
         raise InvalidKeyError("the packet encryption key is no uncompressed point of P-256 (65 bytes): check the key")
     scalar = int.from_bytes(random(_SCALAR_RANDOM_BYTES), "big") % (_CURVE_ORDER - 1) + 1
@@ -130,7 +135,7 @@ def _open_with_any(keys: list[PacketDecryptionKey], payload: bytes) -> bytes | P
     """The plaintext under the first key that authenticates, which then moves to the front; or what is wrong."""
     if len(payload) < OVERHEAD:
         return PacketReason.PAYLOAD_TOO_SHORT
-    point = _decode_point(payload[:POINT_BYTES])
+    point = decode_point(payload[:POINT_BYTES])
     if point is None:
         return PacketReason.EPHEMERAL_KEY_INVALID
     for position, key in enumerate(keys):
@@ -155,7 +160,7 @@ def _cipher(shared_secret: bytes, ephemeral_point: bytes) -> tuple[AESGCM, bytes
     return AESGCM(derived[:_AES_KEY_BYTES]), derived[_AES_KEY_BYTES:]
 
 
-def _decode_point(encoded: bytes) -> EllipticCurvePublicKey | None:
+def decode_point(encoded: bytes) -> EllipticCurvePublicKey | None:
     """The point, or None if these bytes are not the uncompressed form of one on the curve."""
     if len(encoded) != POINT_BYTES or encoded[0] != _UNCOMPRESSED:
         return None

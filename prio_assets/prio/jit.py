@@ -1,0 +1,49 @@
+"""Compiled functions: numba makes them, and keeps their machine code for the next process.
+
+A kernel and the kernels that it calls stand in one file, because numba notices changes of a function's own file only.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+
+from prio_assets.prio.cache import cache_directory
+
+config: Any = numba.config  # its attributes are made when it is imported
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _find_cache() -> tuple[str | None, str | None]:
+    """Where machine code is kept, and None; or None, and why it is not."""
+    try:
+        if not config.CACHE_DIR:
+            return str(cache_directory("numba")), None
+        Path(config.CACHE_DIR).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=config.CACHE_DIR):
+            pass
+    except OSError as error:
+        return None, f"kernels are compiled in each process again, since machine code cannot be kept: {error}"
+    return str(config.CACHE_DIR), None
+
+
+_DIRECTORY, CACHE_FAULT = _find_cache()
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile for the argument types of its first call; it runs without the interpreter lock and checks no index."""
+    before, config.CACHE_DIR = config.CACHE_DIR, _DIRECTORY or ""
+    try:
+        # numpy's rules of division: a zero divisor raises nothing, which no kernel has.
+        return numba.njit(nogil=True, cache=_DIRECTORY is not None, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile into the kernels that call it, of its own file."""
+    return numba.njit(inline="always")(function)
