@@ -176,7 +176,7 @@ def read_opener(
     is_first: bool, public_key: str, public_key_identifier: str, packet_decryption_keys: tuple[Secret, ...]
 ) -> "Opener":
     """What it takes to read shares, from `is_first_option` and `ingestor_options`."""
-    from prio_assets.prio.engine import choose_engine
+    from prio_assets.prio.choice import choose_engine
     from prio_assets.processor.ingestion import Opener
     from prio_assets.wire.keys import parse_packet_decryption_key
 
@@ -185,7 +185,7 @@ def read_opener(
         raise click.UsageError("Option '--packet-decryption-keys' holds no key.", click.get_current_context())
     packet_keys = [parse_packet_decryption_key(text) for text in texts]
     ingestor_keys = read_verification_keys(public_key, public_key_identifier)
-    return Opener(0 if is_first else 1, ingestor_keys, packet_keys, choose_engine())
+    return Opener(0 if is_first else 1, ingestor_keys, packet_keys, choose_engine().engine)
 
 
 def read_verification_keys(public_key: str, identifier: str) -> "VerificationKeys":

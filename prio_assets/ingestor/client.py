@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from prio_assets.errors import ConfigurationError, MalformedError
 from prio_assets.prio.domain import MAXIMUM_BINS
 from prio_assets.prio.encryption import encrypt
-from prio_assets.prio.engine import packets_per_chunk
 from prio_assets.prio.field import PRIME, Elements
+from prio_assets.prio.plain import packets_per_chunk
 from prio_assets.prio.proof import draw_elements, prove
 from prio_assets.prio.shares import share_bytes, split
 

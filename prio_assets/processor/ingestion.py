@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from prio_assets.errors import BatchReason, BatchRejected, OperationalError, PacketReason
 from prio_assets.prio import field
 from prio_assets.prio.encryption import PacketDecryptionKey
-from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters, packets_per_chunk
+from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters
+from prio_assets.prio.plain import packets_per_chunk
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire.batches import check_parameters, check_path, open_header, open_signature, verify_header
 from prio_assets.wire.columns import NO_UUIDS, Uuids, contained

@@ -8,8 +8,9 @@ from functools import cached_property
 from prio_assets.clock import Clock, system_clock
 from prio_assets.configuration import ProcessorConfiguration, ProcessorStores
 from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
+from prio_assets.prio.choice import choose_engine
 from prio_assets.prio.encryption import PacketDecryptionKey
-from prio_assets.prio.engine import Engine, choose_engine
+from prio_assets.prio.engine import Engine
 from prio_assets.processor.ingestion import Opener
 from prio_assets.processor.own_store import OwnStore
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
@@ -71,7 +72,7 @@ def load_processor(settings: ProcessorConfiguration, clock: Clock = system_clock
         stores=settings.stores,
         signing_key=settings.signing_key.load(),
         packet_keys=settings.load_packet_decryption_keys(),
-        engine=choose_engine(),
+        engine=choose_engine().engine,
         clock=clock,
     )
 

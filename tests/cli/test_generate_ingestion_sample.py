@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prio_assets.prio.engine import PlainEngine, VerificationParameters
+from prio_assets.prio.engine import VerificationParameters
+from prio_assets.prio.plain import PlainEngine
 from prio_assets.prio.verifier import proofs_hold
 from prio_assets.wire.batches import verify_header
 from prio_assets.wire.names import parse_ingestion_object

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from prio_assets.configuration import Configuration, ProcessorConfiguration, ProcessorStores
 from prio_assets.errors import BatchReason, PrioAssetsError
 from prio_assets.portal.collection import Statistic, add_sum_parts
-from prio_assets.prio.engine import choose_engine
+from prio_assets.prio.choice import choose_engine
 from prio_assets.processor.agreement import decision_of, make_own_list
 from prio_assets.processor.ledger import read_counted
 from prio_assets.processor.own_store import OwnStore
@@ -117,7 +117,7 @@ def make_processors(clock: SettableClock, **differences: Any) -> tuple[ShareProc
             stores=ProcessorStores(**stores[index], peer_bucket=stores[1 - index]["peer_validations"]),
             signing_key=PROCESSOR_KEYS[index],
             packet_keys=PACKET_KEYS[index : index + 1],
-            engine=choose_engine(),
+            engine=choose_engine().engine,
             clock=clock,
         )
         for index in (0, 1)

@@ -21,7 +21,8 @@ from prio_assets.ingestor.batches import (
     write_batch,
 )
 from prio_assets.ingestor.client import random_rows, upload
-from prio_assets.prio.engine import PlainEngine, VerificationParameters
+from prio_assets.prio.engine import VerificationParameters
+from prio_assets.prio.plain import PlainEngine
 from prio_assets.prio.verifier import proofs_hold
 from prio_assets.storage.local import LocalStore
 from prio_assets.wire.batches import SealedBatch, check_packet_digest, check_parameters, check_path, verify_header

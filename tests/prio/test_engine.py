@@ -1,29 +1,43 @@
-"""The plain engine: statuses, sums and messages against a server that handles one packet at a time."""
+"""Every engine: statuses, sums and messages against a server that handles one packet at a time."""
+
+from typing import Protocol
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prio_assets.errors import ConfigurationError, PacketReason
 from prio_assets.prio import field
 from prio_assets.prio.domain import domain_size, proof_length
 from prio_assets.prio.encryption import PacketDecryptionKey, encrypt
-from prio_assets.prio.engine import Chunk, PlainEngine, Verification, VerificationParameters, choose_engine
+from prio_assets.prio.engine import Chunk, Verification, VerificationParameters
 from prio_assets.prio.field import PRIME
 from prio_assets.prio.verifier import proofs_hold
 from tests.oracle import server
 from tests.oracle.polynomials import root_of_unity
 from tests.prio.chunks import chunk_of, encrypted_shares
+from tests.prio.engines import ENGINES
 
 SCALARS = [0x11 << 240, 0x22 << 240, 0x33 << 240]
 KEYS = [PacketDecryptionKey.from_scalar(scalar.to_bytes(32, "big")) for scalar in SCALARS]
 BINS = 5
-ENGINE = PlainEngine()
 
 
-def verify(chunk: Chunk, server_index: int, bins: int = BINS, keys: list[PacketDecryptionKey] = KEYS) -> Verification:
-    return ENGINE.verify(chunk, keys, VerificationParameters(bins, server_index))
+class Verify(Protocol):
+    def __call__(
+        self, chunk: Chunk, server_index: int, bins: int = BINS, keys: list[PacketDecryptionKey] = KEYS
+    ) -> Verification: ...
+
+
+@pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)
+def verify(request: pytest.FixtureRequest) -> Verify:
+    def verify(
+        chunk: Chunk, server_index: int, bins: int = BINS, keys: list[PacketDecryptionKey] = KEYS
+    ) -> Verification:
+        return request.param.verify(chunk, keys, VerificationParameters(bins, server_index))
+
+    return verify
 
 
 def first_payload(elements: list[int]) -> bytes:
@@ -41,7 +55,7 @@ def assert_equal_to_oracle(result: Verification, payloads: list[bytes], r_pit: l
     assert result.data_sum.tolist() == [sum(column) % PRIME for column in zip(*data_shares, strict=True)]
 
 
-def test_two_servers_verify_and_sum_what_clients_sent() -> None:
+def test_two_servers_verify_and_sum_what_clients_sent(verify: Verify) -> None:
     data = np.random.default_rng(5).integers(0, 2, (6, BINS), dtype=np.uint64)
     data[2, 1] = 2
     payloads = encrypted_shares(data, KEYS[0], KEYS[1])
@@ -56,15 +70,15 @@ def test_two_servers_verify_and_sum_what_clients_sent() -> None:
 
 
 @given(st.integers(1, 20), st.sampled_from([0, 1]), st.lists(st.integers(-2, 2**32 + 1), min_size=1, max_size=3))
-@settings(max_examples=10, deadline=None)
-def test_any_packets_equal_those_of_the_oracle(bins: int, server_index: int, r_pit: list[int]) -> None:
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_packets_equal_those_of_the_oracle(verify: Verify, bins: int, server_index: int, r_pit: list[int]) -> None:
     data = np.ones((len(r_pit), bins), dtype=np.uint64)
     payloads = encrypted_shares(data, KEYS[2], KEYS[1])[server_index]
     result = verify(chunk_of(payloads, r_pit), server_index, bins)
     assert_equal_to_oracle(result, payloads, r_pit, server_index)
 
 
-def test_every_fault_of_a_first_servers_packet_is_its_status() -> None:
+def test_every_fault_of_a_first_servers_packet_is_its_status(verify: Verify) -> None:
     length = proof_length(BINS)
     good = first_payload([PRIME - 1] * length)
     stranger = PacketDecryptionKey.from_scalar(b"\x44" * 32)
@@ -102,14 +116,14 @@ def test_every_fault_of_a_first_servers_packet_is_its_status() -> None:
 
 
 @pytest.mark.parametrize(("plaintext_bytes", "reason"), [(31, 8), (32, 0), (33, 8), (0, 8), (64, 8)])
-def test_a_second_servers_plaintext_is_a_seed(plaintext_bytes: int, reason: int) -> None:
+def test_a_second_servers_plaintext_is_a_seed(verify: Verify, plaintext_bytes: int, reason: int) -> None:
     payloads = [encrypt(KEYS[0].public_point, bytes(plaintext_bytes)), encrypt(KEYS[0].public_point, b"\xff" * 32)]
     result = verify(chunk_of(payloads, [77, 78]), 1)
     assert result.status.tolist() == [reason, PacketReason.ACCEPTED]
     assert_equal_to_oracle(result, payloads, [77, 78], 1)
 
 
-def test_statuses_that_are_set_already_are_left_alone() -> None:
+def test_statuses_that_are_set_already_are_left_alone(verify: Verify) -> None:
     payloads = encrypted_shares(np.ones((3, BINS), dtype=np.uint64), KEYS[0], KEYS[0])[0]
     status = [PacketReason.UUID_MALFORMED, PacketReason.ACCEPTED, PacketReason.UUID_DUPLICATED]
     chunk = chunk_of(payloads, [-1, 1000, 1000], status)
@@ -126,7 +140,7 @@ def test_statuses_that_are_set_already_are_left_alone() -> None:
 
 @pytest.mark.parametrize("server_index", [0, 1])
 @pytest.mark.parametrize("packets", [0, 2])
-def test_a_chunk_without_good_packets_sums_to_nothing(server_index: int, packets: int) -> None:
+def test_a_chunk_without_good_packets_sums_to_nothing(verify: Verify, server_index: int, packets: int) -> None:
     result = verify(chunk_of([bytes(100)] * packets, [5] * packets), server_index)
     assert result.status.tolist() == [PacketReason.EPHEMERAL_KEY_INVALID] * packets
     assert result.f_r.tolist() == result.g_r.tolist() == result.h_r.tolist() == [0] * packets
@@ -134,7 +148,7 @@ def test_a_chunk_without_good_packets_sums_to_nothing(server_index: int, packets
     assert result.key_agreements == 0
 
 
-def test_packets_of_one_chunk_may_use_different_keys() -> None:
+def test_packets_of_one_chunk_may_use_different_keys(verify: Verify) -> None:
     data = np.ones((1, BINS), dtype=np.uint64)
     payloads = [encrypted_shares(data, key, key)[1][0] for key in (*KEYS, KEYS[0])]
     assert verify(chunk_of(payloads, [9, 9, 9, 9]), 1).status.tolist() == [PacketReason.ACCEPTED] * 4
@@ -145,7 +159,7 @@ def test_packets_of_one_chunk_may_use_different_keys() -> None:
     assert none.status.tolist() == [PacketReason.UNDECRYPTABLE] * 4
 
 
-def test_selected_packets_verify_as_in_the_whole_chunk() -> None:
+def test_selected_packets_verify_as_in_the_whole_chunk(verify: Verify) -> None:
     payloads = encrypted_shares(np.ones((4, BINS), dtype=np.uint64), KEYS[0], KEYS[0])[0]
     chunk = chunk_of(payloads, [10, 20, 30, 40])
     mask = np.array([True, False, False, True])
@@ -173,15 +187,8 @@ def test_there_are_two_servers(server_index: int) -> None:
         VerificationParameters(BINS, server_index)
 
 
-def test_text_forms_hold_no_share() -> None:
+def test_text_forms_hold_no_share(verify: Verify) -> None:
     payload = first_payload([123456789] * proof_length(BINS))
     chunk = chunk_of([payload], [1000])
     assert repr(verify(chunk, 0)) == "Verification(1 of 1 packets accepted)"
     assert "buffer" not in repr(chunk)
-
-
-def test_the_chosen_engine_runs_here() -> None:
-    payloads = encrypted_shares(np.ones((1, BINS), dtype=np.uint64), KEYS[0], KEYS[0])[0]
-    engine = choose_engine()
-    assert engine.name == "plain"
-    assert engine.verify(chunk_of(payloads, [3]), KEYS, VerificationParameters(BINS, 0)).status.tolist() == [0]

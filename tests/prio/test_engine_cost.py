@@ -13,7 +13,8 @@ import pytest
 from prio_assets.prio import encryption, seeds
 from prio_assets.prio.domain import MAXIMUM_BINS, proof_length
 from prio_assets.prio.encryption import PacketDecryptionKey, encrypt
-from prio_assets.prio.engine import DEFAULT_BUDGET_BYTES, PlainEngine, VerificationParameters, packets_per_chunk
+from prio_assets.prio.engine import VerificationParameters
+from prio_assets.prio.plain import DEFAULT_BUDGET_BYTES, PlainEngine, packets_per_chunk
 from prio_assets.prio.proof import prove
 from prio_assets.prio.shares import share_bytes, split
 from tests.prio.chunks import repeated_chunk

@@ -8,7 +8,7 @@ import pytest
 from prio_assets.errors import OperationalError
 from prio_assets.ingestor.batches import write_batch
 from prio_assets.prio import field
-from prio_assets.prio.engine import PlainEngine
+from prio_assets.prio.plain import PlainEngine
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
 from prio_assets.wire.uuids import uuid_columns
 from tests.faults.material import INGESTOR_KEY, PACKET_KEYS, SOUND, SOUND_CLIENTS, sealed_batch, upload_of

@@ -11,8 +11,8 @@ import pytest
 from prio_assets.errors import RefusedError
 from prio_assets.ingestor.batches import draw_labels, seal_batch, write_batch
 from prio_assets.ingestor.client import random_rows
-from prio_assets.prio.engine import PlainEngine
 from prio_assets.prio.field import PRIME
+from prio_assets.prio.plain import PlainEngine
 from prio_assets.processor.ingestion import Opener
 from prio_assets.processor.one_shot_aggregation import AggregationPlace, Gathered, gather, seal_sum
 from prio_assets.processor.one_shot_intake import IntakePlace, intake_once

@@ -21,7 +21,8 @@ from prio_assets.ingestor.batches import (
     seal_batch,
 )
 from prio_assets.ingestor.client import encrypt_proofs, prove_rows
-from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters, choose_engine
+from prio_assets.prio.choice import choose_engine
+from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters
 from prio_assets.processor.ingestion import Opener, open_ingestion_batch
 from prio_assets.processor.intake import take_in
 from prio_assets.wire.batches import SealedBatch, seal
@@ -134,7 +135,7 @@ class CachedEngine:
         facts = (chunk.uuids, chunk.r_pit, chunk.status, chunk.payload_offsets)
         key = (bytes(chunk.buffer), *(column.tobytes() for column in facts), parameters)
         if key not in _VERIFIED:
-            _VERIFIED[key] = choose_engine().verify(chunk, keys, parameters)  # type: ignore[arg-type]
+            _VERIFIED[key] = choose_engine().engine.verify(chunk, keys, parameters)  # type: ignore[arg-type]
         return _VERIFIED[key]
 
 
