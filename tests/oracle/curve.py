@@ -8,6 +8,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 FIELD = 2**256 - 2**224 + 2**192 + 2**96 - 1
 B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 
+# Points with a coordinate so small that adding the curve's prime to it still gives 32 bytes.
+SMALL_X = (0, 0x66485C780E2F83D72433BD5D84A06BB6541C2AF31DAE871728BF856A174F93F4)
+SMALL_Y = (0xD7325D7646CD60D80A92738CEB345F844CFFAF35841022CAB176F692DE8DE1D7, 5)
+
 Point = tuple[int, int]
 
 

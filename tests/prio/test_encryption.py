@@ -21,10 +21,6 @@ INTEROP = VECTORS[:2]
 (FIXED,) = [v for v in VECTORS if "ephemeral_scalar_hex" in v]
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
-# Points of P-256 with a coordinate so small that adding the curve's prime to it still gives 32 bytes.
-SMALL_X = (0, 0x66485C780E2F83D72433BD5D84A06BB6541C2AF31DAE871728BF856A174F93F4)
-SMALL_Y = (0xD7325D7646CD60D80A92738CEB345F844CFFAF35841022CAB176F692DE8DE1D7, 5)
-
 
 def key_of(private: str) -> PacketDecryptionKey:
     return PacketDecryptionKey.from_scalar(base64.b64decode(private)[65:])
@@ -111,7 +107,7 @@ def test_a_change_of_any_byte_is_found() -> None:
 
 
 def test_the_small_points_are_on_the_curve() -> None:
-    for point in (SMALL_X, SMALL_Y):
+    for point in (curve.SMALL_X, curve.SMALL_Y):
         payload = curve.encode(point) + bytes(16)
         assert curve.is_on_curve(point)
         assert statuses([payload], [KEY], 0) == [PacketReason.UNDECRYPTABLE]
@@ -120,9 +116,9 @@ def test_the_small_points_are_on_the_curve() -> None:
 @pytest.mark.parametrize(
     "ephemeral",
     [
-        pytest.param(curve.encode((SMALL_X[0] + curve.FIELD, SMALL_X[1])), id="x not canonical"),
-        pytest.param(curve.encode((SMALL_Y[0], SMALL_Y[1] + curve.FIELD)), id="y not canonical"),
-        pytest.param(curve.encode((SMALL_X[0], SMALL_X[1] ^ 1)), id="off the curve"),
+        pytest.param(curve.encode((curve.SMALL_X[0] + curve.FIELD, curve.SMALL_X[1])), id="x not canonical"),
+        pytest.param(curve.encode((curve.SMALL_Y[0], curve.SMALL_Y[1] + curve.FIELD)), id="y not canonical"),
+        pytest.param(curve.encode((curve.SMALL_X[0], curve.SMALL_X[1] ^ 1)), id="off the curve"),
         pytest.param(curve.encode((0, 0)), id="zeros"),
         pytest.param(b"\x04" + b"\xff" * 64, id="ones"),
         pytest.param(bytes(65), id="infinity"),
