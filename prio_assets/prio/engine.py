@@ -7,8 +7,7 @@ range of r_pit, roots of unity, the payload's length, its ephemeral key, decrypt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from itertools import compress
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,16 @@ from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.field import Elements
 from prio_assets.prio.shares import ShareLayout
 
+KEY_ID_CHARACTERS: Final = 100
+"""So much of a packet's key identifier is shown: it may be of any length."""
+
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
     """Packets as columns; n is their number."""
 
     buffer: bytes | memoryview = dataclass_field(repr=False)
-    """Holds the encrypted payloads."""
+    """Holds the encrypted payloads, and the texts that name keys."""
     payload_offsets: NDArray[np.int64]
     payload_lengths: NDArray[np.int64]
     uuids: NDArray[np.uint8]
@@ -35,8 +37,9 @@ class Chunk:
     """As read: any 64-bit value."""
     status: NDArray[np.uint8]
     """PacketReason values; a packet that is not ACCEPTED is left alone."""
-    encryption_key_ids: tuple[str | None, ...] = dataclass_field(repr=False)
-    """As the packets state them: for messages only."""
+    key_id_offsets: NDArray[np.int64]
+    """Of the texts in the buffer that name a packet's key, or -1 as length where there is none: for messages only."""
+    key_id_lengths: NDArray[np.int64]
 
     def __len__(self) -> int:
         return self.status.size
@@ -50,8 +53,18 @@ class Chunk:
             uuids=self.uuids[mask],
             r_pit=self.r_pit[mask],
             status=self.status[mask],
-            encryption_key_ids=tuple(compress(self.encryption_key_ids, mask)),
+            key_id_offsets=self.key_id_offsets[mask],
+            key_id_lengths=self.key_id_lengths[mask],
         )
+
+    def encryption_key_id(self, position: int) -> str | None:
+        """The key that the packet says it is encrypted for, of which no more than 100 characters; or None."""
+        start, length = int(self.key_id_offsets[position]), int(self.key_id_lengths[position])
+        if length < 0:
+            return None
+        # A character has at most 4 bytes, so what may be cut here lies beyond those that are returned.
+        text = bytes(self.buffer[start : start + min(length, 4 * KEY_ID_CHARACTERS)])
+        return text.decode(errors="replace")[:KEY_ID_CHARACTERS]
 
 
 @dataclass(frozen=True)

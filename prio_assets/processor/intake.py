@@ -94,7 +94,7 @@ def _verify(source: IngestionBatch) -> _Verified:
         data_sum = field.add(data_sum, verification.data_sum)
         key_agreements += verification.key_agreements
         for position in np.flatnonzero(verification.status == PacketReason.UNDECRYPTABLE):
-            stated = chunk.encryption_key_ids[position]
+            stated = chunk.encryption_key_id(position)
             failed_key_ids.add(quoted(stated) if stated else "none stated")
     uuids, f_r, g_r, h_r, status = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _Verified(uuids, f_r, g_r, h_r, status, data_sum, key_agreements, frozenset(failed_key_ids))

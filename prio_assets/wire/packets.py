@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, PacketReason
-from prio_assets.prio.engine import Chunk
+from prio_assets.prio.engine import KEY_ID_CHARACTERS, Chunk
 from prio_assets.prio.field import Elements, reduce
 from prio_assets.wire.columns import duplicated
 from prio_assets.wire.containers import BLOCK_BYTES, Block, blocks_of, container, encode_datum, read_records
@@ -34,8 +34,6 @@ DIGEST_BYTES: Final = 32
 
 _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
-_KEY_ID_CHARACTERS: Final = 100
-"""So much of a packet's key identifier is kept: it serves messages only, and may be of any length."""
 _VARINT_BYTES: Final = 5
 """Enough for the zigzag form of an unsigned 32-bit value."""
 
@@ -194,12 +192,12 @@ class _Packet(NamedTuple):
     uuid: str
     payload: bytes
     r_pit: int
-    encryption_key_id: str | None
+    key_id: bytes | None
 
 
 def _packet(record: dict[str, Any]) -> _Packet:
     key_id = record["encryption_key_id"]
-    shown_id = key_id if key_id is None else key_id[:_KEY_ID_CHARACTERS]
+    shown_id = key_id if key_id is None else key_id[:KEY_ID_CHARACTERS].encode()
     return _Packet(_bounded(record["uuid"]), record["encrypted_payload"], record["r_pit"], shown_id)
 
 
@@ -209,18 +207,22 @@ def _bounded(text: str) -> str:
 
 
 def _chunk(packets: list[_Packet]) -> Chunk:
-    texts, payloads, r_pit, encryption_key_ids = zip(*packets, strict=True)
-    lengths = np.array([len(payload) for payload in payloads], dtype=np.int64)
+    texts, payloads, r_pit, key_ids = zip(*packets, strict=True)
+    stated = [key_id or b"" for key_id in key_ids]
+    lengths = np.array([len(part) for part in (*payloads, *stated)], dtype=np.int64)
+    offsets = np.cumsum(lengths) - lengths
+    no_key_id = np.array([key_id is None for key_id in key_ids])
     uuids, well_formed = parse_uuid_texts(texts)
     status = np.where(well_formed, PacketReason.ACCEPTED, PacketReason.UUID_MALFORMED)
     return Chunk(
-        buffer=b"".join(payloads),
-        payload_offsets=np.cumsum(lengths) - lengths,
-        payload_lengths=lengths,
+        buffer=b"".join((*payloads, *stated)),
+        payload_offsets=offsets[: len(packets)],
+        payload_lengths=lengths[: len(packets)],
         uuids=uuids,
         r_pit=np.array(r_pit, dtype=np.int64),
         status=status.astype(np.uint8),
-        encryption_key_ids=encryption_key_ids,
+        key_id_offsets=offsets[len(packets) :],
+        key_id_lengths=np.where(no_key_id, -1, lengths[len(packets) :]),
     )
 
 

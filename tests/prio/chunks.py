@@ -15,14 +15,17 @@ def chunk_of(payloads: Sequence[bytes], r_pit: Sequence[int], status: Sequence[P
     """A chunk of these payloads; its buffer has other bytes before, between and after them."""
     lengths = np.array([len(payload) for payload in payloads], dtype=np.int64)
     offsets = np.cumsum(lengths + 3) - lengths
+    key_ids = [f"key-{i}".encode() for i in range(len(payloads))]
+    key_id_lengths = np.array([len(key_id) for key_id in key_ids], dtype=np.int64)
     return Chunk(
-        buffer=b"".join(b"---" + payload for payload in payloads) + b"---",
+        buffer=b"".join(b"---" + payload for payload in payloads) + b"---" + b"".join(key_ids),
         payload_offsets=offsets,
         payload_lengths=lengths,
         uuids=np.arange(16 * len(payloads), dtype=np.uint8).reshape(-1, 16),
         r_pit=np.array(r_pit, dtype=np.int64),
         status=np.array(status or [PacketReason.ACCEPTED] * len(payloads), dtype=np.uint8),
-        encryption_key_ids=tuple(f"key-{i}" for i in range(len(payloads))),
+        key_id_offsets=lengths.sum() + 3 * len(payloads) + 3 + np.cumsum(key_id_lengths) - key_id_lengths,
+        key_id_lengths=key_id_lengths,
     )
 
 
@@ -35,7 +38,8 @@ def repeated_chunk(payload: bytes, packets: int) -> Chunk:
         uuids=np.zeros((packets, 16), dtype=np.uint8),
         r_pit=np.arange(1000, 1000 + packets, dtype=np.int64),
         status=np.zeros(packets, dtype=np.uint8),
-        encryption_key_ids=(None,) * packets,
+        key_id_offsets=np.zeros(packets, dtype=np.int64),
+        key_id_lengths=np.full(packets, -1, dtype=np.int64),
     )
 
 
