@@ -1,0 +1,85 @@
+"""Where things are kept that are made once on a machine, and what becomes of machine code where nothing can be kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prio_assets.prio.cache import cache_directory
+
+KERNEL = """
+from prio_assets.prio import jit
+@jit.kernel
+def double(value):
+    return 2 * value
+assert double(21) == 42
+print(jit.CACHE_FAULT)
+"""
+
+
+def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    directory = cache_directory("numba")
+    assert directory == tmp_path / "caches" / "prio-assets" / "numba"
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_cache_is_in_the_home_directory_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_directory("numba") == tmp_path / ".cache" / "prio-assets" / "numba"
+
+
+def test_without_a_home_directory_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(OSError, match="no home directory: set XDG_CACHE_HOME"):
+        cache_directory("numba")
+
+
+def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache_directory("numba").chmod(0o770)
+    with pytest.raises(OSError, match="others can write to"):
+        cache_directory("numba")
+
+
+def run_kernel(*flags: str, **environment: str) -> str:
+    """What a process prints that compiles a kernel in a file of its own: numba keeps machine code of files only."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    result = subprocess.run(
+        [sys.executable, *flags], env={**kept, **environment}, capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
+
+
+@pytest.fixture
+def kernel_file(tmp_path: Path) -> str:
+    path = tmp_path / "double.py"
+    path.write_text(KERNEL)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"), [("NUMBA_CACHE_DIR", "kept"), ("XDG_CACHE_HOME", "kept/prio-assets/numba")]
+)
+def test_machine_code_is_kept_where_the_user_says(tmp_path: Path, kernel_file: str, variable: str, place: str) -> None:
+    assert run_kernel(kernel_file, HOME=str(tmp_path), **{variable: str(tmp_path / "kept")}) == "None"
+    assert [*(tmp_path / place).rglob("*double*.nbc")]
+    assert not (tmp_path / ".cache").exists()
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_where_nothing_can_be_kept_kernels_are_compiled_in_memory(
+    tmp_path: Path, kernel_file: str, variable: str
+) -> None:
+    (tmp_path / "file").touch()
+    fault = run_kernel(kernel_file, HOME=str(tmp_path), **{variable: str(tmp_path / "file" / "kept")})
+    assert "machine code cannot be kept" in fault
+    assert "file/kept" in fault
+    assert not [*tmp_path.rglob("*.nbc")]
