@@ -10,8 +10,10 @@ ends in a MalformedError that names the object.
 import hashlib
 import io
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple
 
 from fastavro import schemaless_reader, schemaless_writer
 
@@ -33,6 +35,25 @@ blocks at 16000 to 64000 bytes."""
 
 Block = tuple[int, bytes]
 """How many records, and their encodings one after another."""
+
+
+class Container(NamedTuple):
+    """A container whose header is read: its blocks lie ahead, not compressed (any more)."""
+
+    source: BinaryIO
+    schema: bytes
+    sync: bytes
+
+
+class Progress(NamedTuple):
+    """How far the blocks of a container are read."""
+
+    stated: int = 0
+    """The records that the blocks so far hold by their own words, the block that is being read included."""
+    records_left: int = 0
+    """In the block that is being read, like bytes_left."""
+    bytes_left: int = -1
+    """-1 before a block."""
 
 
 def encode_datum(record_name: str, values: dict[str, Any]) -> bytes:
@@ -101,10 +122,30 @@ def read_records(
     `maximum_reads`: a number takes one a byte, a text two. With `any_text` a text that is not UTF-8 has replacement
     characters instead, so that it costs its record and not the object.
     """
-    try:
-        yield from _read_records(record_name, source, maximum_records, maximum_bytes, maximum_reads, any_text)
-    except MalformedError as error:
-        raise MalformedError(f"{name}: {error}") from None
+    limits = _Limits(record_name, maximum_records, maximum_bytes)
+    with _faults_of(name):
+        yield from _read_records(_open(source, limits), Progress(), limits, maximum_reads, any_text)
+
+
+def open_container(record_name: str, source: BinaryIO, name: str, maximum_records: int) -> Container:
+    """The container in `source`, read up to its first block. `source` and errors are as of `read_records`.
+
+    The blocks may be given out decompressed, and checked for `maximum_records` before.
+    """
+    with _faults_of(name):
+        return _open(source, _Limits(record_name, maximum_records, MAXIMUM_BYTES))
+
+
+def read_further(
+    record_name: str, container: Container, progress: Progress, name: str, maximum_records: int
+) -> Iterator[dict[str, Any]]:
+    """The records that are left, texts of any kind, where `container.source` has what follows `progress`.
+
+    They, and errors, are those that `read_records` would have gone on with.
+    """
+    with _faults_of(name):
+        limits = _Limits(record_name, maximum_records, MAXIMUM_BYTES)
+        yield from _read_records(container, progress, limits, None, any_text=True)
 
 
 def stated_record(source: BinaryIO, name: str) -> str:
@@ -112,41 +153,99 @@ def stated_record(source: BinaryIO, name: str) -> str:
 
     Only the container's header is read. Raises MalformedError, naming the object `name`.
     """
+    with _faults_of(name):
+        return _stated_name(_read_header(source)).rpartition(".")[2]
+
+
+class _Limits(NamedTuple):
+    record_name: str
+    maximum_records: int | None
+    maximum_bytes: int
+
+    def check_count(self, stated: int) -> None:
+        if self.maximum_records is not None and stated > self.maximum_records:
+            raise MalformedError(f"holds more than {self.maximum_records} {self.record_name} records")
+
+
+@contextmanager
+def _faults_of(name: str) -> Iterator[None]:
     try:
-        stated = _stated_name(_read_header(source))
+        yield
     except MalformedError as error:
         raise MalformedError(f"{name}: {error}") from None
-    return stated.rpartition(".")[2]
 
 
-def _read_records(
-    record_name: str,
-    source: BinaryIO,
-    maximum_records: int | None,
-    maximum_bytes: int,
-    maximum_reads: int | None,
-    any_text: bool,
-) -> Iterator[dict[str, Any]]:
+def _open(source: BinaryIO, limits: _Limits) -> Container:
     metadata = _read_header(source)
     sync = _take(source, SYNC_BYTES)
     codec = metadata.get("avro.codec", b"null")
-    read_datum = _datum_reader(metadata, record_name, maximum_reads, any_text)
-    total = 0
+    if "avro.schema" not in metadata:
+        raise MalformedError("has no schema")
+    if codec in (b"deflate", b"snappy"):  # what is neither is taken as null
+        source = io.BufferedReader(_Decompressing(source, codec.decode(), limits))
+    return Container(source, metadata["avro.schema"], sync)
+
+
+class _Decompressing(io.RawIOBase):
+    """The blocks of a compressed container as one of codec null has them; holds one block."""
+
+    def __init__(self, source: BinaryIO, codec: str, limits: _Limits) -> None:
+        self._source = source
+        self._codec = codec
+        self._limits = limits
+        self._stated = 0
+        self._parts: deque[bytes | memoryview] = deque()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._parts:
+            self._parts.extend(self._next_block())
+        if not self._parts:
+            return 0
+        part = self._parts.popleft()
+        now = part[: len(buffer)]
+        buffer[: len(now)] = now
+        if len(part) > len(now):
+            self._parts.appendleft(memoryview(part)[len(now) :])
+        return len(now)
+
+    def _next_block(self) -> Iterable[bytes]:
+        """Its frame, its records and its sync marker; nothing at the source's end."""
+        count = _read_long_or_end(self._source)
+        if count is None:
+            return ()
+        self._stated += count
+        self._limits.check_count(self._stated)
+        size = _read_size(self._source, count)
+        if size > self._limits.maximum_bytes:
+            raise MalformedError(f"a compressed block is over the limit of {self._limits.maximum_bytes} bytes")
+        block = decompress(_take(self._source, size), self._codec, self._limits.maximum_bytes)
+        return encode_long(count) + encode_long(len(block)), block, _take(self._source, SYNC_BYTES)
+
+
+def _read_records(
+    container: Container, progress: Progress, limits: _Limits, maximum_reads: int | None, any_text: bool
+) -> Iterator[dict[str, Any]]:
+    source, schema, sync = container
+    read_datum = _datum_reader(schema, limits.record_name, maximum_reads, any_text)
+    stated, records_left, bytes_left = progress
+    if bytes_left >= 0:
+        yield from _read_block(source, records_left, bytes_left, sync, limits.maximum_bytes, read_datum)
     while (count := _read_long_or_end(source)) is not None:
-        total += count
-        if maximum_records is not None and total > maximum_records:
-            raise MalformedError(f"holds more than {maximum_records} {record_name} records")
-        yield from _read_block(source, count, codec, maximum_bytes, read_datum)
-        if _take(source, SYNC_BYTES) != sync:
-            raise MalformedError("a block does not end with the sync marker")
+        stated += count
+        limits.check_count(stated)
+        size = _read_size(source, count)
+        if count > size:
+            raise MalformedError("a block states more records than it has bytes")
+        yield from _read_block(source, count, size, sync, limits.maximum_bytes, read_datum)
 
 
 def _datum_reader(
-    metadata: dict[str, bytes], record_name: str, maximum_reads: int | None, any_text: bool
+    schema: bytes, record_name: str, maximum_reads: int | None, any_text: bool
 ) -> Callable[[io.BytesIO], dict[str, Any]]:
-    if "avro.schema" not in metadata:
-        raise MalformedError("has no schema")
-    theirs, ours = writer_schema(metadata["avro.schema"], record_name)
+    theirs, ours = writer_schema(schema, record_name)
 
     def read_datum(buffer: io.BytesIO) -> dict[str, Any]:
         checked = buffer if ours is None and maximum_reads is None else _CheckedReads(buffer, maximum_reads)
@@ -227,32 +326,30 @@ def _text(key: bytes) -> str:
         raise MalformedError("its metadata has a name that is not UTF-8") from None
 
 
-def _read_block(
-    source: BinaryIO, count: int, codec: bytes, maximum_bytes: int, read_datum: Callable[[io.BytesIO], dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def _read_size(source: BinaryIO, count: int) -> int:
+    """The size in bytes that stands behind a block's count."""
     size = _read_long(source)
     if count < 0 or size < 0:
         raise MalformedError("a block has a negative count or size")
-    if codec not in (b"deflate", b"snappy"):  # what is neither is taken as null
-        yield from _read_data(source, count, size, maximum_bytes, read_datum)
-        return
-    if size > maximum_bytes:
-        raise MalformedError(f"a compressed block is over the limit of {maximum_bytes} bytes")
-    block = decompress(_take(source, size), codec.decode(), maximum_bytes)
-    yield from _read_data(io.BytesIO(block), count, len(block), maximum_bytes, read_datum)
+    return size
 
 
-def _read_data(
-    source: BinaryIO, count: int, size: int, maximum_bytes: int, read_datum: Callable[[io.BytesIO], dict[str, Any]]
+def _read_block(
+    source: BinaryIO,
+    count: int,
+    size: int,
+    sync: bytes,
+    maximum_bytes: int,
+    read_datum: Callable[[io.BytesIO], dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """The `count` records in the next `size` bytes, which they must fill."""
-    if count > size:
-        raise MalformedError("a block states more records than it has bytes")
+    """The `count` records in the next `size` bytes, which they must fill, before the sync marker."""
     pieces = _Pieces(source, size, maximum_bytes)
     for _ in range(count):
         yield pieces.read_datum(read_datum)
     if not pieces.at_end():
         raise MalformedError("a block has bytes that belong to no record")
+    if _take(source, SYNC_BYTES) != sync:
+        raise MalformedError("a block does not end with the sync marker")
 
 
 class _Pieces:
