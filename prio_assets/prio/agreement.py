@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prio_assets.prio.encryption import PacketDecryptionKey, decode_point
+from prio_assets.prio.encryption import POINT_BYTES, PacketDecryptionKey, decode_point
 
 SECRET_BYTES: Final = 32
 
@@ -38,11 +38,8 @@ class SingleAgreement:
     name = "single"
 
     def agree(self, points: NDArray[np.uint8], key: PacketDecryptionKey) -> SharedSecrets:
-        secrets = np.zeros((len(points), SECRET_BYTES), dtype=np.uint8)
-        are_points = np.zeros(len(points), dtype=np.bool_)
-        for position, encoded in enumerate(points):
-            point = decode_point(encoded.tobytes())
-            if point is not None:
-                secrets[position] = np.frombuffer(key.agree(point), dtype=np.uint8)
-                are_points[position] = True
-        return SharedSecrets(secrets, are_points)
+        encoded = points.tobytes()
+        found = [decode_point(encoded[start : start + POINT_BYTES]) for start in range(0, len(encoded), POINT_BYTES)]
+        secrets = b"".join(bytes(SECRET_BYTES) if point is None else key.agree(point) for point in found)
+        are_points = np.array([point is not None for point in found], dtype=np.bool_)
+        return SharedSecrets(np.frombuffer(secrets, dtype=np.uint8).reshape(-1, SECRET_BYTES), are_points)
