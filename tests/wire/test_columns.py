@@ -1,14 +1,20 @@
 """UUID columns against Python's sets and dictionaries."""
 
+from itertools import pairwise
+from random import Random
+
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prio_assets.wire.columns import (
     NO_UUIDS,
     contained,
+    count_distinct,
     duplicated,
     first_occurrences,
+    in_ranges,
     positions,
     sort_uuids,
 )
@@ -18,7 +24,9 @@ from prio_assets.wire.uuids import uuid_columns, uuid_values
 values = st.sampled_from([0, 1, 2**64, 2**64 - 1, 2**127, 2**128 - 1, 0xAB << 120, 0xAB00 << 112]).map(
     lambda number: number.to_bytes(16, "big")
 )
-columns = st.lists(values, max_size=12)
+# What only an attacker sends: all high words the same, so that only the low ones tell.
+equal_high_words = st.integers(0, 5).map(lambda low: (7 << 64 | low).to_bytes(16, "big"))
+columns = st.lists(values, max_size=12) | st.lists(values | equal_high_words, max_size=12)
 
 
 def column(items: list[bytes]) -> np.ndarray:
@@ -56,7 +64,48 @@ def test_contained(items: list[bytes], within: list[bytes]) -> None:
     assert contained(column(items), column(within)).tolist() == [item in within for item in items]
 
 
+@given(st.integers(0), st.integers(0, 3))
+@settings(max_examples=20)
+def test_columns_of_many_different_uuids(seed: int, tied: int) -> None:
+    """Where no high words tie, and where a few of many do."""
+    random = Random(seed)
+    items = [random.randbytes(16) for _ in range(200)] + [bytes(8) + random.randbytes(8) for _ in range(tied)]
+    asked = random.sample(items, 100) + [random.randbytes(16) for _ in range(50)] + [items[0][:8] + random.randbytes(8)]
+    random.shuffle(asked)
+    found = positions(column(asked), column(items)).tolist()
+    assert found == [items.index(item) if item in items else -1 for item in asked]
+    assert rows(sort_uuids(column(items))) == sorted(items)
+    assert not duplicated(column(items)).any() and first_occurrences(column(items)).all()
+    again = [*items, *asked]
+    assert duplicated(column(again)).tolist() == [again.count(item) > 1 for item in again]
+
+
+@given(st.lists(columns, max_size=4), st.lists(columns, max_size=4), st.integers(1, 30))
+def test_ranges_hold_each_group_in_its_order(first: list[list[bytes]], second: list[list[bytes]], held: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prio_assets.wire.columns._RANGE_UUIDS", held)
+        found = list(in_ranges([column(items) for items in first], [column(items) for items in second]))
+        distinct = count_distinct([column(items) for items in first])
+    for group, columns_of_group in enumerate((first, second)):
+        items = [item for each in columns_of_group for item in each]
+        ranges = [rows(each[group]) for each in found]
+        assert sorted(items) == [item for each in ranges for item in sorted(each)]
+        assert all(each == [item for item in items if item in each] for each in ranges)
+    assert distinct == len({item for items in first for item in items})
+    bounds = [[item for group in each for item in rows(group)] for each in found]
+    filled = [each for each in bounds if each]
+    assert all(max(before) < min(after) for before, after in pairwise(filled))
+
+
+def test_a_range_is_a_part_of_the_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prio_assets.wire.columns._RANGE_UUIDS", 100)
+    uuids = np.random.default_rng(0).integers(0, 256, (1000, 16), dtype=np.uint8)
+    lengths = [len(part) for (part,) in in_ranges([uuids[:300], uuids[300:]])]
+    assert sum(lengths) == 1000 and max(lengths) < 120
+
+
 def test_nothing() -> None:
+    assert next(in_ranges([]))[0].shape == (0, 16)
     assert sort_uuids(NO_UUIDS).shape == (0, 16)
     assert not len(duplicated(NO_UUIDS)) and not len(first_occurrences(NO_UUIDS))
 
