@@ -12,7 +12,7 @@ from prio_assets.errors import BatchReason, BatchRejected, OperationalError, Pac
 from prio_assets.prio import field
 from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters
-from prio_assets.prio.plain import packets_per_chunk
+from prio_assets.processor.threads import map_in_order, threads_for
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire.batches import check_parameters, check_path, open_header, open_signature, verify_header
 from prio_assets.wire.columns import NO_UUIDS, Uuids, contained
@@ -54,12 +54,8 @@ class IngestionBatch:
         `select` gets the chunk and the position of its first packet in the file. After the last chunk the digest of
         the file has held, or `BatchRejected` is raised: until then nothing may leave.
         """
-        first = 0
-        for chunk in self._chunks():
-            chosen = chunk if select is None else chunk.select(select(chunk, first))
-            first += len(chunk)
-            if len(chosen):
-                yield chosen, self._verify(chosen)
+        chunks = self._chunks() if select is None else self._selected(select)
+        yield from map_in_order(self._verify, chunks, _payload_bytes, threads_for(self.opener.engine))
 
     def sum_and_uuids(self, wanted: Uuids) -> tuple[NDArray[np.uint64], Uuids]:
         """The sum mod p of the data shares of the packets `wanted` (by UUID), and which packets there are, in one pass.
@@ -70,12 +66,15 @@ class IngestionBatch:
         """
         total = np.zeros(self.header.bins, dtype=np.uint64)
         columns = [NO_UUIDS]
-        for chunk in self._chunks():
+
+        def select(chunk: Chunk, _: int) -> NDArray[np.bool_]:
             has_uuid = chunk.status != PacketReason.UUID_MALFORMED  # elsewhere the column is zero, which is a UUID too
             columns.append(chunk.uuids[has_uuid])
-            chosen = chunk.select(has_uuid & contained(chunk.uuids, wanted))
-            if len(chosen):
-                total = field.add(total, self._sum_again(chosen))
+            return has_uuid & contained(chunk.uuids, wanted)
+
+        for _, verification in self.verified_chunks(select):
+            self._check_accepted(verification)
+            total = field.add(total, verification.data_sum)
         uuids = np.concatenate(columns)
         missing = ~contained(wanted, uuids)
         if missing.any():
@@ -95,23 +94,29 @@ class IngestionBatch:
 
     def _chunks(self) -> Iterator[Chunk]:
         with self.ingestion.open_read(self.packets_name) as stream:
-            limit = packets_per_chunk(self.header.bins)
+            limit = self.opener.engine.packets_per_chunk(self.header.bins)
             yield from read_chunks(stream, self.header.packet_file_digest, self.packets_name, limit)
+
+    def _selected(self, select: Callable[[Chunk, int], NDArray[np.bool_]]) -> Iterator[Chunk]:
+        first = 0
+        for chunk in self._chunks():
+            chosen = chunk.select(select(chunk, first))
+            first += len(chunk)
+            if len(chosen):
+                yield chosen
 
     def _verify(self, chunk: Chunk) -> Verification:
         parameters = VerificationParameters(self.header.bins, self.opener.server_index)
         return self.opener.engine.verify(chunk, self.opener.packet_keys, parameters)
 
-    def _sum_again(self, chunk: Chunk) -> NDArray[np.uint64]:
-        """The sum of packets that intake accepted, all of them."""
-        verification = self._verify(chunk)
+    def _check_accepted(self, verification: Verification) -> None:
+        """Packets that intake accepted must be accepted again, all of them."""
         if (verification.status != PacketReason.ACCEPTED).any():
             reasons = text_of_reasons(count_reasons(verification.status))
             raise OperationalError(
                 f"packets of {self.packets_name} that were verified at intake cannot be verified now ({reasons}); "
                 "give the packet keys of the intake"
             )
-        return verification.data_sum
 
 
 def open_ingestion_batch(
@@ -135,6 +140,10 @@ def open_ingestion_batch(
                 f"{names.header} has {header.parameters}, the configuration of {batch.aggregation} says {expected}",
             )
     return IngestionBatch(ingestion, batch, header, opener)
+
+
+def _payload_bytes(chunk: Chunk) -> int:
+    return int(chunk.payload_lengths.sum())
 
 
 @contextmanager

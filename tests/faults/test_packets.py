@@ -10,10 +10,10 @@ import pytest
 from prio_assets.errors import PacketReason
 from prio_assets.ingestor.batches import seal_batch
 from prio_assets.ingestor.client import encrypt_proofs, prove_rows
+from prio_assets.prio.choice import choose_engine
 from prio_assets.prio.domain import domain_size, proof_length, root_of_unity
 from prio_assets.prio.encryption import encrypt
 from prio_assets.prio.field import PRIME
-from prio_assets.processor import ingestion
 from prio_assets.processor.validation import BatchState
 from prio_assets.wire.packets import IngestionPacket
 from tests.faults.deployment import Deployment, check_sum, make_deployment, work
@@ -284,7 +284,7 @@ DUPLICATES: dict[str, Callable[[int], list[IngestionPacket]]] = {
 def test_a_uuid_that_is_there_more_than_once_is_out(
     duplicate: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion, "packets_per_chunk", lambda bins: chunk)
+    monkeypatch.setattr(type(choose_engine().engine), "packets_per_chunk", lambda engine, bins: chunk)
     sides = [DUPLICATES[duplicate](index) for index in (0, 1)]
     for deployment in (deploy(*sides), deploy_at(0, sides[0]), deploy_at(1, sides[1])):
         assert PacketReason.UUID_DUPLICATED in {**rejected_at(deployment, 0), **rejected_at(deployment, 1)}
