@@ -1,0 +1,1 @@
+"""What a packet costs: `make bench` measures the product on this machine. Not part of the wheel."""
