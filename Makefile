@@ -8,7 +8,10 @@ UI_INSTALLED := .venv/ui-installed
 DEMO ?= demo
 PORT ?=
 
-.PHONY: install test lint demo ui screenshots
+# How much `make bench` measures: small, usual (some minutes) or full (memory with inputs of gigabytes, too).
+SIZE ?= usual
+
+.PHONY: install test lint bench demo ui screenshots
 
 install: $(INSTALLED)
 
@@ -21,6 +24,9 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks --size "$(SIZE)"
 
 demo: $(INSTALLED)
 	@$(BIN)/prio-assets demo --directory "$(DEMO)"

@@ -1,0 +1,111 @@
+"""What is measured, as it stands in the JSON file. Times are microseconds for a packet unless they say otherwise."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and with what."""
+
+    processor: str
+    cores: int
+    system: str
+    versions: dict[str, str]
+    engine: str
+    reasons: list[str]
+    """Why it is no faster one."""
+    engines: list[str]
+    """Those that were compared: chosen, single (compiled loops, one key agreement after the other), plain."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The key agreement by itself."""
+
+    name: str
+    processor: float
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An intake, or an aggregation, from storage to storage."""
+
+    topic: str
+    """intake, aggregation, aggregation without totals."""
+    engine: str
+    cores: int
+    bins: int
+    role: str
+    packets: int
+    batches: int
+    processor: float
+    wall: float
+    agreement: float
+    """The fastest key agreement by itself, of the processor, measured in between."""
+
+    @property
+    def over_agreement(self) -> float:
+        """How many times the key agreement it costs the processor."""
+        return self.processor / self.agreement
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of an intake by itself, of the processor."""
+
+    engine: str
+    bins: int
+    role: str
+    name: str
+    processor: float
+
+
+@dataclass(frozen=True)
+class SmallBatches:
+    """A window of many small batches; milliseconds of the processor for a batch."""
+
+    role: str
+    batches: int
+    packets: int
+    intake: float
+    lists: float
+    """Proposing, or deciding."""
+    aggregation: float
+
+    @property
+    def all(self) -> float:
+        """From the ingestion bucket to the sum part."""
+        return self.intake + self.lists + self.aggregation
+
+
+@dataclass(frozen=True)
+class Start:
+    """A process from its start to its end; seconds."""
+
+    name: str
+    processor: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A process's greatest resident set."""
+
+    name: str
+    input_megabytes: float
+    """The files that it read."""
+    peak_megabytes: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run of the benchmarks."""
+
+    size: str
+    machine: Machine
+    agreements: list[Agreement]
+    wholes: list[Whole]
+    stages: list[Stage]
+    small_batches: list[SmallBatches]
+    starts: list[Start]
+    memory: list[Memory]

@@ -1,0 +1,70 @@
+"""One run of all measurements, one after the other, so that they do not disturb each other."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from benchmarks.datasets import Dataset
+from benchmarks.documents import figures_of
+from benchmarks.engines import CHOSEN
+from benchmarks.figures import Figures
+from benchmarks.memory import GREAT_PACKETS
+from benchmarks.sizes import Sizes
+from benchmarks.start_up import TINY
+from benchmarks.tasks import run_task
+
+_CORES: Final = (1, 2)
+
+
+def measure_all(sizes: Sizes) -> Figures:
+    """All figures; says on the way what it does."""
+    machine = _run("machine", sizes)[0]
+    engines, cores = machine["engines"], [count for count in _CORES if count <= len(os.sched_getaffinity(0))]
+    for dataset in datasets(sizes, engines):
+        if not dataset.directory.exists():
+            _run("data", sizes, bins=dataset.bins, packets=dataset.packets, batches=dataset.batches)
+    return figures_of(
+        {
+            "size": sizes.name,
+            "machine": machine,
+            "agreements": _run("agreements", sizes),
+            "wholes": list(_wholes(sizes, engines, cores)),
+            "stages": [entry for engine in _with_stages(engines) for entry in _run("stages", sizes, engine=engine)],
+            "small_batches": _run("small batches", sizes),
+            "starts": _run("start-up", sizes),
+            "memory": list(_memory(sizes, max(cores))),
+        }
+    )
+
+
+def datasets(sizes: Sizes, engines: list[str]) -> list[Dataset]:
+    """What is to be made first, each once."""
+    taken_in = [sizes.dataset(engine, bins) for engine in engines for bins in sizes.packets]
+    return list(dict.fromkeys([*taken_in, sizes.small_dataset, TINY, GREAT_PACKETS]))
+
+
+def _wholes(sizes: Sizes, engines: list[str], cores: list[int]) -> Iterator[dict[str, Any]]:
+    for count in cores:
+        for engine in engines:
+            yield from _run("intake", sizes, count, engine=engine)
+            yield from _run("aggregation without totals", sizes, count, engine=engine)
+        yield from _run("aggregation", sizes, count, engine=CHOSEN)
+
+
+def _with_stages(engines: list[str]) -> list[str]:
+    """With single key agreement all other stages are those of the chosen engine."""
+    return [engines[0], engines[-1]] if len(engines) > 1 else engines
+
+
+def _memory(sizes: Sizes, cores: int) -> Iterator[dict[str, Any]]:
+    for megabytes in sizes.file_megabytes:
+        yield from _run("memory of intake", sizes, cores, megabytes=megabytes)
+    for batches in sizes.summed_for_memory:
+        yield from _run("memory of aggregation", sizes, cores, batches=batches)
+
+
+def _run(name: str, sizes: Sizes, cores: int = 1, **arguments: Any) -> list[dict[str, Any]]:
+    described = " ".join(f"{key}={value}" for key, value in arguments.items())
+    print(f"{name}, {cores} core{'s' if cores > 1 else ''} {described}", file=sys.stderr)
+    return run_task(name, sizes.name, cores, **arguments)

@@ -1,0 +1,68 @@
+"""How much is measured: a little, which CI runs; what `make bench` runs; that, and memory with long inputs."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from benchmarks.datasets import Dataset
+
+MEMORY_BINS: Final = 1000
+"""A packet of the first server has 12 kB then."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of packets and repetitions; a figure is the median of its repetitions."""
+
+    name: str
+    packets: dict[int, int]
+    """By bins: what the chosen engine takes in."""
+    slow_packets: int
+    """What the engines without multi-buffer key agreement take in, whatever the bins."""
+    repetitions: int
+    summed_batches: int
+    summed_packets: int
+    """In each batch of an aggregation with totals."""
+    small_batches: int
+    starts: int
+    file_megabytes: tuple[int, ...]
+    """Of the packet files whose intake's memory is measured."""
+    summed_for_memory: tuple[int, ...]
+    """Of the aggregations whose memory is measured."""
+
+    def dataset(self, engine: str, bins: int) -> Dataset:
+        """The batch that an engine takes in."""
+        return Dataset(bins, self.packets[bins] if engine == "chosen" else min(self.slow_packets, self.packets[bins]))
+
+    @property
+    def small_dataset(self) -> Dataset:
+        """A window of many small batches."""
+        return Dataset(bins=64, packets=20, batches=self.small_batches)
+
+
+SMALL: Final = Sizes(
+    name="small",
+    packets={8: 200, 256: 200},
+    slow_packets=50,
+    repetitions=1,
+    summed_batches=3,
+    summed_packets=400,
+    small_batches=10,
+    starts=1,
+    file_megabytes=(1, 4),
+    summed_for_memory=(3,),
+)
+USUAL: Final = Sizes(
+    name="usual",
+    packets={8: 20_000, 64: 20_000, 256: 20_000, 1024: 10_000},
+    slow_packets=2_000,
+    repetitions=3,
+    summed_batches=50,
+    summed_packets=20_000,
+    small_batches=900,
+    starts=5,
+    file_megabytes=(100, 1_000),
+    summed_for_memory=(50,),
+)
+FULL: Final = replace(USUAL, name="full", file_megabytes=(100, 1_000, 8_000), summed_for_memory=(50, 500))
+
+SIZES: Final = {sizes.name: sizes for sizes in (SMALL, USUAL, FULL)}

@@ -1,0 +1,46 @@
+"""Processes from their start to their end: what a short task waits for."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.commands import PROGRAM, intake_command, run
+from benchmarks.datasets import Dataset
+from benchmarks.deployment import write_deployment
+from benchmarks.figures import Start
+from benchmarks.parties import ROLES
+from benchmarks.sizes import Sizes
+
+TINY = Dataset(bins=8, packets=20)
+
+
+def measure_start_up(sizes: Sizes) -> Iterator[Start]:
+    """The command line, an intake of a tiny batch with and without machine code at hand, the Dagster definitions."""
+    yield _measure("prio-assets --help", sizes.starts, lambda _: [*PROGRAM, "--help"])
+    yield _measure("intake-batch, 20 packets", sizes.starts, _tiny_intake)
+    with tempfile.TemporaryDirectory() as cache:
+        without_code = {"XDG_CACHE_HOME": cache, "NUMBA_CACHE_DIR": ""}
+        yield _measure("the same, machine code to be made", 1, _tiny_intake, without_code)
+    with tempfile.TemporaryDirectory() as directory:
+        file = write_deployment(Path(directory), TINY)
+        load = [sys.executable, "-c", "from prio_assets.defs.definitions import pha"]
+        yield _measure("Dagster code location", sizes.starts, lambda _: load, {"PRIO_CONFIG": str(file)})
+
+
+def _measure(
+    name: str, times: int, command: Callable[[Path], Sequence[str]], environment: Mapping[str, str] | None = None
+) -> Start:
+    """The median; each run gets a new directory."""
+    ended = []
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as directory:
+            ended.append(run(command(Path(directory)), environment))
+    return Start(name, median(one.processor for one in ended), median(one.wall for one in ended))
+
+
+def _tiny_intake(buckets: Path) -> list[str]:
+    (batch,) = TINY.names()
+    role = ROLES[0]
+    return intake_command(role, batch, TINY.ingestion(role).root, buckets)
