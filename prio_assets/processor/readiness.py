@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError
 from prio_assets.processor.aggregation import valid_packets
 from prio_assets.processor.own_store import is_rejected
-from prio_assets.processor.processor import ShareProcessor
 from prio_assets.storage.base import Store, exists, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, read_validation
@@ -17,6 +17,9 @@ from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import ListedBatch, Parameters
 from prio_assets.wire.windows import from_ms, to_ms
+
+if TYPE_CHECKING:
+    from prio_assets.processor.processor import ShareProcessor  # which reads the configuration, as commands need not
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def listed_name(aggregation: str, listed: ListedBatch) -> BatchName:
     return BatchName(aggregation, from_ms(listed.batch_time), listed.batch_uuid)
 
 
-def read_own_validation(processor: ShareProcessor, batch: BatchName) -> Validation:
+def read_own_validation(processor: "ShareProcessor", batch: BatchName) -> Validation:
     """Our stored validation; `BatchRejected` where there is none or it is damaged."""
     own = processor.own.validation(batch)
     if own is None:
@@ -56,7 +59,7 @@ def read_own_validation(processor: ShareProcessor, batch: BatchName) -> Validati
     return own
 
 
-def read_peer_validation(processor: ShareProcessor, batch: BatchName) -> Validation:
+def read_peer_validation(processor: "ShareProcessor", batch: BatchName) -> Validation:
     """The peer's validation in our bucket, wholly verified; `BatchRejected` otherwise."""
     settings = processor.settings
     return read_validation_in(processor.stores.peer_validations, batch, settings.peer_index, settings.peer_keys)
@@ -70,7 +73,7 @@ def read_validation_in(bucket: Store, batch: BatchName, writer_index: int, keys:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"the peer's validation is not here: {error}") from error
 
 
-def read_ready(processor: ShareProcessor, batch: BatchName) -> ReadyBatch:
+def read_ready(processor: "ShareProcessor", batch: BatchName) -> ReadyBatch:
     """The batch, if its validations are here, hold and agree; `BatchRejected` says what it waits for or why not."""
     own = read_own_validation(processor, batch)
     peer = read_peer_validation(processor, batch)
@@ -86,7 +89,7 @@ def read_ready(processor: ShareProcessor, batch: BatchName) -> ReadyBatch:
     return ReadyBatch(batch, by_index, valid_packets(own.packets, peer.packets), expected)
 
 
-def check_eligible(processor: ShareProcessor, batch: BatchName) -> None:
+def check_eligible(processor: "ShareProcessor", batch: BatchName) -> None:
     """Beyond its validations: nobody left the batch out, ours was sent, the ingestion batch is still there."""
     rejection = processor.own.last_rejection(batch)
     if is_rejected(rejection):
@@ -96,7 +99,7 @@ def check_eligible(processor: ShareProcessor, batch: BatchName) -> None:
     check_still_ingested(processor, batch)
 
 
-def check_still_ingested(processor: ShareProcessor, batch: BatchName) -> None:
+def check_still_ingested(processor: "ShareProcessor", batch: BatchName) -> None:
     """The ingestion batch is there: without it there will be no sum."""
     for name in names.ingestion_objects(batch):
         if not exists(processor.stores.ingestion, name):
