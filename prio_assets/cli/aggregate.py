@@ -23,6 +23,7 @@ from prio_assets.cli.options import (
     read_verification_keys,
     read_window,
     storage_option,
+    tell_engine,
     unused_identity_option,
     warn_of_permission,
 )
@@ -136,6 +137,7 @@ def command(
             "without --own-input all shares are verified again: the keys must be those of intake, or our sum is over "
             "other packets than the validations that the peer has"
         )
+    tell_engine()
     gathered = gather(place, batches, window)
     warn(gathered)
     sealed = seal_sum(gathered, aggregation_id, window, minimum_clients, place.signing_key)

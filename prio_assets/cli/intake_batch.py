@@ -21,6 +21,7 @@ from prio_assets.cli.options import (
     read_opener,
     read_signing_key,
     storage_option,
+    tell_engine,
     unused_identity_option,
     warn_of_permission,
 )
@@ -103,6 +104,7 @@ def command(
         own=OwnStore(open_output(own_output)) if own_output else None,
         single_object=write_single_object_validation_batches,
     )
+    tell_engine()
     batch = BatchName(aggregation_id, date, batch_id)
     by = f"intake-batch of {instance_name}, {'PHA' if is_first else 'facilitator'}"
     click.echo(summary(batch, intake_once(place, batch, by, system_clock())))

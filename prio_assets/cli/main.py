@@ -30,6 +30,7 @@ COMMANDS: dict[str, Listed] = {
     "status": Listed("prio_assets.cli.status", "Print what is pending, and what it waits for."),
     "state": Listed("prio_assets.cli.state", "Make the record of what a processor has summed."),
     "rejections": Listed("prio_assets.cli.rejections", "List, add and clear rejections of batches."),
+    "doctor": Listed("prio_assets.cli.doctor", "Print what runs here, and check that it works."),
     "inspect": Listed("prio_assets.cli.inspect", "Print batches, lists, sum parts and signatures readably."),
     "demo": Listed("prio_assets.cli.demo", "Run all parties on this machine, to try them."),
 }

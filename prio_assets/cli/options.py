@@ -188,6 +188,14 @@ def read_opener(
     return Opener(0 if is_first else 1, ingestor_keys, packet_keys, choose_engine().engine)
 
 
+def tell_engine() -> None:
+    """Say which engine is about to verify packets, and why it is no faster one."""
+    from prio_assets.prio.choice import choose_engine
+
+    engine, reasons = choose_engine()
+    logger.info("engine: %s%s", engine.name, f"; no faster one: {'; '.join(reasons)}" if reasons else "")
+
+
 def read_verification_keys(public_key: str, identifier: str) -> "VerificationKeys":
     """The one key of another party, as options give it."""
     from prio_assets.wire.keys import parse_verification_key

@@ -31,15 +31,15 @@ def _find_cache() -> tuple[str | None, str | None]:
     return str(config.CACHE_DIR), None
 
 
-_DIRECTORY, CACHE_FAULT = _find_cache()
+CACHE_DIRECTORY, CACHE_FAULT = _find_cache()
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for the argument types of its first call; it runs without the interpreter lock and checks no index."""
-    before, config.CACHE_DIR = config.CACHE_DIR, _DIRECTORY or ""
+    before, config.CACHE_DIR = config.CACHE_DIR, CACHE_DIRECTORY or ""
     try:
         # numpy's rules of division: a zero divisor raises nothing, which no kernel has.
-        return numba.njit(nogil=True, cache=_DIRECTORY is not None, error_model="numpy")(function)
+        return numba.njit(nogil=True, cache=CACHE_DIRECTORY is not None, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = before
 

@@ -1,0 +1,206 @@
+"""The doctor finds an engine that computes wrongly and what is wrong with a deployment, and shows no secret."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prio_assets.cli.self_test import faults_of
+from prio_assets.errors import OperationalError
+from prio_assets.prio.choice import Choice, choose_engine
+from prio_assets.prio.engine import Engine, Verification
+from prio_assets.prio.plain import PlainEngine
+from tests.cli.conftest import CASE, Deployed
+from tests.cli.interop_case import ROLES
+from tests.cli.program import error, run
+from tests.prio.engines import ENGINES
+
+
+class Changed(PlainEngine):
+    """An engine whose results are not what they should be."""
+
+    name = "changed"
+
+    def __init__(self, change: Callable[[Verification], Verification]) -> None:
+        self.change = change
+
+    def verify(self, *arguments: Any) -> Verification:
+        return self.change(super().verify(*arguments))
+
+
+def one_more(name: str) -> Engine:
+    """One in one value is too much."""
+
+    def change(result: Verification) -> Verification:
+        column = getattr(result, name).copy()
+        column[0] += 1
+        return result._replace(**{name: column})
+
+    return Changed(change)
+
+
+def failing(exception: Exception) -> Engine:
+    def change(result: Verification) -> Verification:
+        raise exception
+
+    return Changed(change)
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine], None]:
+    """Makes this engine the one that is chosen."""
+
+    def choose(engine: Engine) -> None:
+        monkeypatch.setattr("prio_assets.prio.choice.choose_engine", lambda: Choice(engine, ("of a test",)))
+
+    return choose
+
+
+def report_of(result: Any) -> dict[str, Any]:
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_every_engine_passes(engine: Engine) -> None:
+    assert faults_of(engine) == []
+
+
+@pytest.mark.parametrize("name", ["f_r", "g_r", "h_r", "status", "data_sum"])
+def test_any_difference_from_the_plain_engine_is_found(name: str) -> None:
+    assert f"as PHA it differs from the plain engine in {name}" in faults_of(one_more(name))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda result: result._replace(status=np.zeros_like(result.status)), "accept the packets that are good"),
+        (lambda result: result._replace(h_r=np.zeros_like(result.h_r)), "proofs that hold do not hold"),
+        (lambda result: result._replace(data_sum=np.zeros_like(result.data_sum)), "not the clients' data"),
+    ],
+)
+def test_an_error_that_both_engines_make_is_found(
+    change: Callable[[Verification], Verification], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prio_assets.cli.self_test.PlainEngine", lambda: Changed(change))
+    (fault,) = faults_of(Changed(change))
+    assert said in fault
+
+
+def test_an_engine_that_fails_is_told_without_a_traceback(chosen: Callable[[Engine], None]) -> None:
+    chosen(failing(OperationalError("libcrypto failed")))
+    said = error(run("doctor", env={"PRIO_CONFIG": ""}), 1)
+    assert "1 faults, the first: self-test: the engine changed fails: libcrypto failed; set PRIO_ENGINE=plain" in said
+    chosen(failing(ValueError("a compiler's long text")))
+    result = run("doctor", env={"PRIO_CONFIG": ""})
+    assert "fails: it ends with ValueError, set PRIO_DEBUG=1 to see where; set PRIO_ENGINE=plain" in error(result, 1)
+    assert "self-test     WRONG: the engine changed fails" in result.stdout
+
+
+def test_what_runs_here_is_told() -> None:
+    result = run("doctor", "--format", "json", env={"PRIO_CONFIG": ""})
+    assert result.exit_code == 0, result.output
+    report = report_of(result)
+    engine, reasons = choose_engine()
+    assert (report["engine"], report["no_faster_because"]) == (engine.name, list(reasons))
+    assert report["cores"] >= 1
+    lines = run("doctor", env={"PRIO_CONFIG": ""}).stdout.splitlines()
+    assert f"engine        {engine.name}" in lines
+    assert f"python        {report['python']}" in lines
+    assert lines[-1].startswith("self-test     passed: ")
+
+
+@pytest.fixture
+def with_secrets(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    for role in ROLES:
+        monkeypatch.setenv(f"{role.upper()}_SIGNING_KEY", CASE.keys[role]["private_pkcs8_b64"])
+        monkeypatch.setenv(f"{role.upper()}_PACKET_KEY", CASE.keys["packet_decryption"][role][0])
+    deployed.state_init()
+    return deployed
+
+
+def test_a_deployment_in_order_has_no_fault_and_shows_public_halves_only(with_secrets: Deployed) -> None:
+    result = with_secrets.run("doctor")
+    assert result.exit_code == 0, result.output
+    assert f"configuration                 {with_secrets.file} is valid" in result.stdout
+    signing, packet = CASE.keys["pha"], CASE.keys["packet_decryption"]["pha"][0]
+    public = "".join(signing["public_pem"].splitlines()[1:-1])
+    assert f"pha signing key               {signing['id']}, public half {public}" in result.stdout
+    assert f"pha packet keys               public halves {packet[:84]}" in result.stdout
+    assert "pha state                     made; batches before 2023-05-31 00:00 UTC are never summed" in result.stdout
+    assert packet[90:] not in result.output
+    assert signing["private_pkcs8_b64"][48:88] not in result.output
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ("signing key", "environment variable PHA_SIGNING_KEY: no secret in it"),
+        ("packet keys", "environment variable PHA_PACKET_KEY: the packet decryption key is not base64"),
+        ("state", "has no state"),
+        *((storage, "is not there") for storage in ("ingestion", "peer_validations", "peer_bucket", "sum_parts")),
+    ],
+)
+def test_what_is_wrong_with_a_processor_is_told(
+    about: str, said: str, with_secrets: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHA_SIGNING_KEY", "" if about == "signing key" else CASE.keys["pha"]["private_pkcs8_b64"])
+    if about == "packet keys":
+        monkeypatch.setenv("PHA_PACKET_KEY", "c2VjcmV0IQ")
+    elif about == "state":
+        (with_secrets.folder / "pha" / "state" / "state").unlink()
+    elif about != "signing key":
+        with_secrets.set("pha", **{about: str(with_secrets.folder / "nowhere")})
+    result = with_secrets.run("doctor", "--format", "json")
+    (fault,) = [finding for finding in report_of(result)["findings"] if finding["is_fault"]]
+    assert fault["about"] == f"pha {about}"
+    assert said in fault["text"]
+    assert f"1 faults, the first: pha {about}: " in error(result, 1)
+    assert "c2VjcmV0IQ" not in result.output
+
+
+def test_portal_and_ingestor_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.setenv("INGESTOR_SIGNING_KEY", CASE.keys["ingestor"]["private_pkcs8_b64"])
+    portal = {
+        "instance": "try",
+        "period": "8h",
+        "first_window": "2023-05-31T00:00Z",
+        "grace": "1h",
+        "pha_sum_parts": "there",
+        "facilitator_sum_parts": "elsewhere",
+        "statistics": "there",
+        "pha_keys": {"1": CASE.keys["pha"]["public_pem"]},
+        "facilitator_keys": {"1": CASE.keys["facilitator"]["public_pem"]},
+    }
+    ingestor = {
+        "pha_ingestion": "there",
+        "facilitator_ingestion": "elsewhere",
+        "signing_key": {"identifier": "1", "secret": {"env": "INGESTOR_SIGNING_KEY"}},
+        "pha_packet_key": CASE.keys["packet_decryption"]["pha"][0],
+        "facilitator_packet_key": CASE.keys["packet_decryption"]["facilitator"][0],
+    }
+    file = tmp_path / "prio.yaml"
+    file.write_text(json.dumps({"portal": portal, "ingestor": ingestor}))
+    result = run("doctor", "--format", "json", "--configuration", file)
+    error(result, 1)
+    found = {finding["about"]: finding["is_fault"] for finding in report_of(result)["findings"]}
+    assert found == {
+        "self-test": False,
+        "configuration": False,
+        "portal pha_sum_parts": False,
+        "portal facilitator_sum_parts": True,
+        "portal statistics": False,
+        "ingestor signing key": False,
+        "ingestor pha_ingestion": False,
+        "ingestor facilitator_ingestion": True,
+    }
+
+
+def test_a_file_that_is_not_valid_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "prio.yaml").write_text("processors: []")
+    result = run("doctor", "--configuration", tmp_path / "prio.yaml")
+    assert "the first: configuration: " in error(result, 1)
+    assert "prio.yaml: processors: " in result.stdout
