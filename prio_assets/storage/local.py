@@ -1,3 +1,4 @@
+# ruff: noqa: PTH102, PTH105, PTH108, PTH112 (to make Path objects costs more than the system calls do)
 """A directory as a store: an object is a regular file, the name's components are folders.
 
 Temporary files lie beside their targets, so that whoever may write the object may also write them; they carry a
@@ -58,6 +59,7 @@ class LocalStore:
             # Non-blocking, lest opening a named pipe waits for its writer for ever.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
+            self._check_root()
             raise ObjectMissingError(f"{path} is missing") from error
         except OSError as error:
             raise _failure(path, error) from error
@@ -70,72 +72,98 @@ class LocalStore:
     def write(self, name: str) -> Iterator[BinaryIO]:
         """See `Store.write`: temporary file, fsync, rename."""
         path = self._path(name)
-        with _temporary_file(self.root, path) as file:
+        with self._temporary_file(path) as file:
             with io.BufferedWriter(file) as stream:
                 yield stream
                 stream.flush()
                 file.synchronise()
-            with _failures(path):
-                file.path.replace(path)
-                _synchronise_folder(path.parent)
+            with _Failures(path):
+                os.replace(file.path, path)
+                _synchronise_folder(_folder(path))
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Store.create`: temporary file, fsync, link, which fails if the name is taken."""
         path = self._path(name)
-        with _temporary_file(self.root, path) as file:
-            with io.BufferedWriter(file) as stream:
-                stream.write(data)
-                stream.flush()
+        with self._temporary_file(path) as file:
+            with file:
+                file.write_all(data)
                 file.synchronise()
-            with _failures(path):
+            with _Failures(path):
                 try:
-                    path.hardlink_to(file.path)
+                    os.link(file.path, path)
                 except FileExistsError:
                     return False
-                _synchronise_folder(path.parent)
+                _synchronise_folder(_folder(path))
         return True
 
     def delete(self, name: str) -> None:
         """See `Store.delete`; folders stay."""
         path = self._path(name)
-        with _failures(path), suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()
-            _synchronise_folder(path.parent)
+        with _Failures(path):
+            try:
+                os.unlink(path)
+                _synchronise_folder(_folder(path))
+            except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
 
     def _check_root(self) -> None:
-        with _failures(self.root):
+        with _Failures(self.root):
             is_there = self.root.is_dir()
         if not is_there:
             raise StorageError(f"the storage {self.root} is not there: create the directory or correct the setting")
 
-    def _path(self, name: str) -> Path:
-        self._check_root()
+    def _path(self, name: str) -> str:
         _check_name(name)
-        return self.root / name
+        return f"{self.root}/{name}"
+
+    @contextmanager
+    def _temporary_file(self, target: str) -> Iterator["_ObjectFile"]:
+        """A new file beside `target`, open for writing; it is gone at the end unless it was renamed."""
+        folder = _folder(target)
+        path = f"{folder}/{TEMPORARY_PREFIX}{secrets.token_hex(16)}"
+        with _Failures(target):
+            try:
+                descriptor = _open_new(path)
+            except FileNotFoundError:
+                self._check_root()
+                _make_folder(folder)
+                descriptor = _open_new(path)
+        try:
+            with _ObjectFile(descriptor, "wb", path) as file:
+                yield file
+        finally:
+            with _Failures(path), suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 class _ObjectFile(io.FileIO):
     """An open file whose failures are storage errors that name it."""
 
-    def __init__(self, descriptor: int, mode: str, path: Path) -> None:
+    def __init__(self, descriptor: int, mode: str, path: str) -> None:
         super().__init__(descriptor, mode)
         self.path = path
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        with _failures(self.path):
+        with _Failures(self.path):
             return super().readinto(buffer)
 
     def readall(self) -> bytes:
-        with _failures(self.path):
+        with _Failures(self.path):
             return super().readall()
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        with _failures(self.path):
+        with _Failures(self.path):
             return super().write(data)
+
+    def write_all(self, data: bytes) -> None:
+        """Write the bytes, however many the system takes at once."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.write(rest) :]
 
     def synchronise(self) -> None:
         """Wait until the bytes are on the disk."""
-        with _failures(self.path):
+        with _Failures(self.path):
             os.fsync(self.fileno())
 
 
@@ -177,7 +205,7 @@ def _walk(root: Path, folder: str, wanted: _Range) -> Iterator[tuple[str, int]]:
 
 def _size(path: Path) -> int | None:
     """The file's length in bytes, None if it was deleted meanwhile."""
-    with _failures(path):
+    with _Failures(path):
         try:
             return path.lstat().st_size
         except (FileNotFoundError, NotADirectoryError):
@@ -191,7 +219,7 @@ def _entries(directory: Path) -> list[str]:
     missing, or was deleted meanwhile, is empty.
     """
     found = []
-    with _failures(directory), suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+    with _Failures(directory), suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
         for entry in entries:
             if not _is_component(entry.name):
                 continue
@@ -218,33 +246,26 @@ def _check_name(name: str) -> None:
         raise StorageError(f"{name!r} cannot be an object's name")
 
 
-@contextmanager
-def _temporary_file(root: Path, target: Path) -> Iterator[_ObjectFile]:
-    """A new file beside `target`, open for writing; it is gone at the end unless it was renamed."""
-    path = target.with_name(TEMPORARY_PREFIX + secrets.token_hex(16))
-    with _failures(target):
-        _make_folder(root, target.parent)
-        # The umask decides the mode, unlike with `tempfile`: the reader may be another user.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with _ObjectFile(descriptor, "wb", path) as file:
-            yield file
-    finally:
-        with _failures(path), suppress(FileNotFoundError):
-            path.unlink()
+def _folder(path: str) -> str:
+    return path[: path.rindex("/")]
 
 
-def _make_folder(root: Path, folder: Path) -> None:
+def _open_new(path: str) -> int:
+    # The umask decides the mode, unlike with `tempfile`: the reader may be another user.
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def _make_folder(folder: str) -> None:
     """Create the missing directories down to `folder`, durably."""
-    if folder == root or folder.is_dir():
+    if os.path.isdir(folder):
         return
-    _make_folder(root, folder.parent)
+    _make_folder(_folder(folder))
     with suppress(FileExistsError):
-        folder.mkdir()
-    _synchronise_folder(folder.parent)
+        os.mkdir(folder)
+    _synchronise_folder(_folder(folder))
 
 
-def _synchronise_folder(folder: Path) -> None:
+def _synchronise_folder(folder: str) -> None:
     """Wait until the folder's entries are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -253,14 +274,19 @@ def _synchronise_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def _failures(path: Path) -> Iterator[None]:
-    """Raise the operating system's errors as storage errors that name `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise _failure(path, error) from error
+class _Failures:
+    """Raises the operating system's errors as storage errors that name `path`."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise _failure(self._path, error) from error
 
 
-def _failure(path: Path, error: OSError) -> StorageError:
+def _failure(path: Path | str, error: OSError) -> StorageError:
     return StorageError(f"cannot access {path}: {error.strerror or error}")
