@@ -130,6 +130,7 @@ class CachedEngine:
     """The plain engine, which computes a chunk that it has seen before no second time."""
 
     name: str = "cached"
+    parallel: bool = False
 
     def verify(self, chunk: Chunk, keys: object, parameters: VerificationParameters) -> Verification:
         facts = (chunk.uuids, chunk.r_pit, chunk.status, chunk.payload_offsets)
@@ -137,6 +138,9 @@ class CachedEngine:
         if key not in _VERIFIED:
             _VERIFIED[key] = choose_engine().engine.verify(chunk, keys, parameters)  # type: ignore[arg-type]
         return _VERIFIED[key]
+
+    def packets_per_chunk(self, bins: int) -> int:
+        return choose_engine().engine.packets_per_chunk(bins)
 
 
 _VERIFIED: dict[tuple[object, ...], Verification] = {}
