@@ -8,6 +8,8 @@ import pytest
 
 from prio_assets.defs.processor.look import Look, look_at
 from prio_assets.errors import StorageError
+from prio_assets.prio.choice import Choice
+from prio_assets.prio.plain import PlainEngine
 from prio_assets.processor.processor import KeylessProcessor, ShareProcessor
 from prio_assets.processor.survey import Survey, survey
 from prio_assets.processor.validation import BatchOutcome, validate_batches
@@ -18,6 +20,7 @@ from tests.defs.test_sensors import start_run
 
 PARTITION = "kittens-seen|2023-05-01-00:00"
 MODULE = "prio_assets.defs.processor.validations"
+REPORT = "prio_assets.defs.processor.validation_report"
 
 
 def at(hour: float) -> datetime:
@@ -100,6 +103,18 @@ def test_what_was_sent_is_reported_though_its_run_did_not_come_to_it(
     assert discovered.latest("pha/own_validations", PARTITION)["packets received"] == 3
     assert [len(group) for group in handled] == [1]
     assert discovered.tick("pha", "pha_runs").requests == []
+
+
+def test_the_engine_is_named_and_why_it_is_no_faster_one(discovered: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{REPORT}.choose_engine", lambda: Choice(PlainEngine(), ("no numba", "no library")))
+        patched.setattr(f"{MODULE}.check_results", lambda *_: 1 / 0)
+        cut = launch_requested(discovered)
+    (output,) = [event for event in cut.all_events if event.is_successful_output and "validate_group" in event.step_key]
+    told = {name: value.value for name, value in output.event_specific_data.metadata.items()}
+    assert told == {"engine": "plain", "no faster engine because": "no numba; no library"}
+    assert launch_requested(discovered).success
+    assert discovered.latest("pha/own_validations", PARTITION)["engine"] == "plain"
 
 
 def test_a_worker_that_was_killed_before_it_recorded_its_group_is_made_up_for(

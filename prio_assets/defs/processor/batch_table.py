@@ -30,6 +30,8 @@ class BatchRow:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    engine: str = ""
+    """The name of the engine that verified the packets; empty where that is not known."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -54,8 +56,8 @@ class BatchRow:
         }
 
 
-def row_of_outcome(outcome: BatchOutcome) -> BatchRow:
-    """The row of a batch that this run handled."""
+def row_of_outcome(outcome: BatchOutcome, engine: str) -> BatchRow:
+    """The row of a batch that this run handled, with the engine of this name."""
     return BatchRow(
         batch=str(outcome.batch.uuid),
         time=format_minute(outcome.batch.time),
@@ -65,6 +67,7 @@ def row_of_outcome(outcome: BatchOutcome) -> BatchRow:
         accepted=outcome.accepted,
         rejected=Counter({PacketReason(reason).label: count for reason, count in outcome.rejected.items()}),
         seconds=outcome.seconds,
+        engine=engine if outcome.received else "",
     )
 
 
@@ -88,6 +91,7 @@ def merge(earlier: Iterable[BatchRow], now: Iterable[BatchRow]) -> list[BatchRow
                 before.accepted,
                 before.rejected,
                 before.seconds,
+                before.engine,
             )
         rows[row.batch] = row
     return sorted(rows.values(), key=lambda row: (row.state not in FAULTY, row.time, row.batch))

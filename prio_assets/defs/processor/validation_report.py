@@ -19,6 +19,7 @@ from prio_assets.defs.processor.names import (
     PACKETS_ACCEPTED,
 )
 from prio_assets.defs.tables import table
+from prio_assets.prio.choice import choose_engine
 from prio_assets.processor.survey import Survey
 from prio_assets.processor.validation import BatchState
 
@@ -33,6 +34,12 @@ COLUMNS = {
     "seconds": float,
     "details": str,
 }
+
+
+def engine_metadata() -> dict[str, str]:
+    """The engine of this process, and why it is no faster one."""
+    engine, reasons = choose_engine()
+    return {keys.ENGINE: engine.name} | ({keys.NO_FASTER_ENGINE: "; ".join(reasons)} if reasons else {})
 
 
 def metadata(
@@ -54,6 +61,7 @@ def metadata(
         keys.PACKETS_REJECTED: rejected.total(),
         keys.PACKETS_REJECTED_BY_REASON: text_of_counts(rejected) or "none",
         keys.SECONDS: round(sum(row.seconds for row in rows), 3),
+        keys.ENGINE: "; ".join(sorted({row.engine for row in rows if row.engine})) or "none: no packet was verified",
         keys.CHECKS: text_of_checks(checks),
     }
     if overrides:

@@ -10,6 +10,7 @@ import dagster as dg
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.defs.checks import partitioned_checks
 from prio_assets.defs.failures import RETRIES, retried_if_operational
+from prio_assets.defs.metadata import ENGINE
 from prio_assets.defs.partitions import partitions_of
 from prio_assets.defs.processor.batch_record import record_of_group, recorded_rows, version_of_sent
 from prio_assets.defs.processor.batch_table import NEW, BatchRow, merge, row_of_outcome
@@ -22,7 +23,7 @@ from prio_assets.defs.processor.names import (
 )
 from prio_assets.defs.processor.overrides import BatchOverrides, record_overrides
 from prio_assets.defs.processor.partition import aggregation_and_window_of
-from prio_assets.defs.processor.validation_report import check_results, failure, metadata
+from prio_assets.defs.processor.validation_report import check_results, engine_metadata, failure, metadata
 from prio_assets.defs.reports import DATA_VERSION
 from prio_assets.defs.runs import WANT
 from prio_assets.errors import OperationalError
@@ -80,15 +81,17 @@ def validate_group(
     with retried_if_operational():
         outcomes = list(validate_batches(processor.processor, group))
         key = ProcessorKeys(processor.party)[OWN_VALIDATIONS]
+        engine = engine_metadata()
+        rows = [row_of_outcome(outcome, engine[ENGINE]) for outcome in outcomes]
         # What tells nothing that storage doesn't is left out: in an outage it would be told at every try.
-        rows = [row for row in map(row_of_outcome, outcomes) if row.received or row.state == BatchState.SENT]
-        record = record_of_group(key, context.partition_key, rows) if rows else None
+        telling = [row for row in rows if row.received or row.state == BatchState.SENT]
+        record = record_of_group(key, context.partition_key, telling) if telling else None
     if record is not None:
         yield record
     failed = [outcome for outcome in outcomes if outcome.state == BatchState.FAILED]
     if failed and context.retry_number < RETRIES.max_retries:
         raise OperationalError(f"{len(failed)} of {len(group)} batches failed, the first: {failed[0].why}")
-    yield dg.Output(outcomes)
+    yield dg.Output(rows, metadata=engine)
 
 
 @dg.op(
@@ -97,14 +100,14 @@ def validate_group(
     retry_policy=RETRIES,
 )
 def report_validations(
-    context: dg.OpExecutionContext, processor: ShareProcessorResource, overrides: dict, outcomes: list
+    context: dg.OpExecutionContext, processor: ShareProcessorResource, overrides: dict, groups: list
 ) -> Iterator[dg.Output | dg.AssetCheckResult]:
     with retried_if_operational():
         settings = processor.settings
         key = ProcessorKeys(settings.name)[OWN_VALIDATIONS]
         aggregation, window = aggregation_and_window_of(context, settings)
         found = survey(processor.keyless, aggregation, window.start, window.end)
-        now = [row_of_outcome(outcome) for group in outcomes for outcome in group]
+        now = [row for rows in groups for row in rows]
         earlier = recorded_rows(context.instance, key, context.partition_key)
         rows = merge(merge(earlier, rows_of_survey(found)), now)
         checks = check_results(rows, settings.rejected_packets_limit, key)
@@ -141,8 +144,8 @@ def own_validations_asset(settings: ProcessorConfiguration) -> dg.AssetsDefiniti
     )
     def own_validations(ingestion_batches):
         groups, overrides = find_batches(ready=ingestion_batches)
-        outcomes = groups.map(validate_group)
-        report = report_validations(overrides=overrides, outcomes=outcomes.collect())
+        validated = groups.map(validate_group)
+        report = report_validations(overrides=overrides, groups=validated.collect())
         results = {spec.get_python_identifier(): getattr(report, spec.name) for spec in specs}
         return {OWN_VALIDATIONS: getattr(report, OWN_VALIDATIONS)} | results
 
