@@ -36,9 +36,9 @@ def describe_machine(sizes: Sizes) -> Iterator[Machine]:
 
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    facts = dict(line.split("\t: ", 1) for line in lines if "\t: " in line)
-    names = facts.get("model name", platform.machine()).strip()
-    return f"{names}{', AVX-512 IFMA' if 'avx512ifma' in facts.get('flags', '').split() else ''}"
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    name = facts.get("model name", platform.machine())
+    return f"{name} {'with' if 'avx512ifma' in facts.get('flags', '').split() else 'without'} AVX-512 IFMA"
 
 
 def _versions() -> dict[str, str]:

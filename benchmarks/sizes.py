@@ -6,7 +6,7 @@ from typing import Final
 from benchmarks.datasets import Dataset
 
 MEMORY_BINS: Final = 1000
-"""A packet of the first server has 12 kB then."""
+"""A packet of the first server has 8 kB then."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ SMALL: Final = Sizes(
     summed_packets=400,
     small_batches=10,
     starts=1,
-    file_megabytes=(1, 4),
+    file_megabytes=(4, 12),
     summed_for_memory=(3,),
 )
 USUAL: Final = Sizes(

@@ -129,8 +129,10 @@ def _plain_loops(sample: _Sample) -> Iterator[tuple[str, float]]:
     yield AGREEMENT, agreeing
     yield DECRYPTION, max(0.0, _microseconds(decrypt, count) - agreeing)
     yield ELEMENTS, _microseconds(fill, count)
-    evaluate = lambda: verification_messages(shares, r_pit, sample.bins, sample.server_index)  # noqa: E731
-    yield EVALUATION, _microseconds(evaluate, count)
+    yield (
+        EVALUATION,
+        _microseconds(lambda: verification_messages(shares, r_pit, sample.bins, sample.server_index), count),
+    )
 
 
 def _elements(plaintexts: NDArray[np.uint8]) -> Elements:
