@@ -162,11 +162,8 @@ def warn(gathered: "Gathered") -> None:
     """Say what is not in the sum, and what was noticed."""
     for left_out in gathered.left_out:
         logger.warning("batch %s is left out: %s", left_out.batch.base, left_out.why)
-    for batch in gathered.without_totals:
-        logger.warning(
-            "batch %s has no usable totals (missing, of other data, or by another key): its shares are summed again",
-            batch.base,
-        )
+    for batch, fault in gathered.decrypted_again.items():
+        logger.warning("batch %s is decrypted again: the totals of intake are %s", batch.base, fault)
     if gathered.repeated:
         logger.warning(
             "%s packets are in more than one batch and count more than once, as they do at a peer without batch lists",
@@ -176,11 +173,14 @@ def warn(gathered: "Gathered") -> None:
 
 def summary(name: str, gathered: "Gathered") -> str:
     """What is in the sum part, a line each."""
+    from prio_assets.processor.totals import text_of_faults
+
     clients = sum(len(part.counted) for part in gathered.contributions)
     lines = [
         f"sum part  {name}",
         f"batches   {len(gathered.contributions)}, {len(gathered.left_out)} left out",
         f"clients   {clients}",
+        f"decrypted again  {text_of_faults(gathered.decrypted_again.values()) or 'none'}",
         f"packets that do not count  {gathered.reasons.total()}",
     ]
     return "\n".join([*lines, *(f"  {reason.label}  {count}" for reason, count in sorted(gathered.reasons.items()))])

@@ -12,12 +12,13 @@ from prio_assets.errors import BatchReason, BatchRejected, PacketReason
 from prio_assets.prio import field
 from prio_assets.prio.verifier import proofs_hold
 from prio_assets.processor.ingestion import IngestionBatch
-from prio_assets.wire.batches import SealedBatch, Validation, seal
-from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, first_occurrences, positions, sort_uuids
+from prio_assets.processor.totals import KeptTotals, TotalsFault
+from prio_assets.wire.batches import SealedBatch, seal
+from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, first_occurrences, positions
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.packets import ValidityPackets, digest, encode_invalid_packets
-from prio_assets.wire.records import Parameters, SumPart, Totals, ValidityHeader
+from prio_assets.wire.records import Parameters, SumPart, ValidityHeader
 from prio_assets.wire.windows import Window, to_ms
 
 
@@ -26,7 +27,8 @@ class Contribution:
     """What one batch adds to a window: the data shares' sum, and which packets count.
 
     `data_sum` is uint64 of shape [bins] mod p; `counted` and `invalid` are UUIDs, uint8 of shape [n, 16], the latter in
-    the order of the ingestion batch; `reasons` says why packets of either validation do not count.
+    the order of the ingestion batch; `reasons` says why packets of either validation do not count. `decrypted_again`
+    says why shares were verified again that intake had summed; None where its totals served.
     """
 
     source: IngestionBatch
@@ -34,52 +36,56 @@ class Contribution:
     counted: Uuids
     invalid: Uuids
     reasons: Counter[PacketReason]
+    decrypted_again: TotalsFault | None
 
 
 def valid_packets(own: ValidityPackets, peer: ValidityPackets) -> Uuids:
     """The UUIDs that stand in both validations and whose proof holds, in the order of `own`; uint8 of shape [n, 16]."""
-    return own.uuids[_proof_held(own, peer)]
+    held = _proof_held(own, peer, positions(own.uuids, peer.uuids))
+    return own.uuids if held.all() else own.uuids[held]
 
 
 def contribute(
     source: IngestionBatch,
     own: ValidityPackets,
     peer: ValidityPackets,
-    total: NDArray[np.uint64] | None,
+    kept: KeptTotals | TotalsFault,
     repeated: Uuids = NO_UUIDS,
 ) -> Contribution:
-    """Check the proofs of one batch and sum the data shares of the packets that count.
+    """Check the proofs of one batch and sum the data shares of the packets that count; `repeated` don't.
 
-    `total` is the sum over all packets of `own` (uint64 [bins]), as intake computed it of this very packet file; then
-    only the packets that don't count are verified again. Without it the counted packets are. `repeated` don't count.
+    With the totals that intake kept, only packets of `own` that don't count are verified again, and the packet file is
+    left alone where there are none. Without, the counted packets are. The result is the same, to the order.
     """
-    held = _proof_held(own, peer)
+    at = positions(own.uuids, peer.uuids)
+    held = _proof_held(own, peer, at)
     counts = held & ~contained(own.uuids, repeated)
-    counted = own.uuids[counts]
-    if total is None:
+    counted = own.uuids if counts.all() else own.uuids[counts]
+    if isinstance(kept, TotalsFault):
         data_sum, received = source.sum_and_uuids(counted)
+    elif kept.rejected is not None and len(counted) == len(own):
+        data_sum, received = kept.data_sum, kept.rejected
     else:
         others, received = source.sum_and_uuids(own.uuids[~counts])
-        data_sum = field.subtract(total, others)
+        data_sum = field.subtract(kept.data_sum, others)
     left_out = received[~contained(received, counted)]
+    both = at >= 0
     reasons = Counter(
         {
-            PacketReason.MISSING_AT_PEER: int((positions(own.uuids, peer.uuids) < 0).sum()),
-            PacketReason.MISSING_HERE: int((positions(peer.uuids, own.uuids) < 0).sum()),
-            PacketReason.PROOF_INVALID: int((~held & (positions(own.uuids, peer.uuids) >= 0)).sum()),
+            PacketReason.MISSING_AT_PEER: len(own) - int(both.sum()),
+            PacketReason.MISSING_HERE: len(peer) - int(both.sum()),
+            PacketReason.PROOF_INVALID: int((both & ~held).sum()),
             PacketReason.REPEATED_IN_WINDOW: int((held & ~counts).sum()),
         }
     )
-    return Contribution(source, data_sum, counted, left_out[first_occurrences(left_out)], +reasons)
-
-
-def bound_total(totals: Totals | None, source: IngestionBatch, own: Validation) -> NDArray[np.uint64] | None:
-    """The total that intake kept, if it is of this packet file and of the packets of this validation; else None."""
-    if totals is None:
-        return None
-    bound_to = (totals.packet_file_digest, totals.validity_digest, totals.packets, totals.parameters)
-    here = (source.header.packet_file_digest, digest(own.sealed.packets), len(own.packets.uuids), own.header.parameters)
-    return np.array(totals.sum, dtype=np.uint64) if bound_to == here else None
+    return Contribution(
+        source,
+        data_sum,
+        counted,
+        invalid=left_out[first_occurrences(left_out)],
+        reasons=+reasons,
+        decrypted_again=kept if isinstance(kept, TotalsFault) else None,
+    )
 
 
 def make_sum_part(
@@ -110,6 +116,12 @@ def make_sum_part(
     return seal(header, packets, signing_key)
 
 
+def decrypted_again(contributions: Iterable[Contribution]) -> dict[BatchName, TotalsFault]:
+    """The batches whose shares were verified again, and why the totals of intake did not serve."""
+    faults = {part.source.batch: part.decrypted_again for part in contributions}
+    return {batch: fault for batch, fault in faults.items() if fault is not None}
+
+
 def common_parameters(batches: Mapping[BatchName, Parameters]) -> Parameters:
     """The parameters that most batches have; ties go to those of the earliest batch. There is at least one batch."""
     counts = Counter(parameters for _, parameters in sorted(batches.items(), key=lambda item: item[0]))
@@ -128,14 +140,8 @@ def check_headers_agree(own: ValidityHeader, peer: ValidityHeader, source: Inges
             )
 
 
-def counted_packets(contributions: Iterable[Contribution]) -> Uuids:
-    """The sorted UUIDs of the packets that a sum counts, uint8 of shape [n, 16]."""
-    return sort_uuids(np.concatenate([NO_UUIDS, *(part.counted for part in contributions)]))
-
-
-def _proof_held(own: ValidityPackets, peer: ValidityPackets) -> NDArray[np.bool_]:
-    """True where a packet of `own` stands in `peer` too and its proof holds, shape [n]."""
-    at = positions(own.uuids, peer.uuids)
+def _proof_held(own: ValidityPackets, peer: ValidityPackets, at: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """True where a packet of `own` stands in `peer` too, at `at`, and its proof holds; shape [n]."""
     both = at >= 0
     held = np.zeros(len(at), dtype=bool)
     held[both] = proofs_hold(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from prio_assets.errors import BatchReason, BatchRejected, PacketReason, UndecryptableBatchError, quoted
 from prio_assets.prio import field
 from prio_assets.processor.ingestion import IngestionBatch, count_reasons, text_of_reasons, verdicts_about
-from prio_assets.wire.batches import SealedBatch, seal
+from prio_assets.processor.totals import make_totals
+from prio_assets.wire.batches import SealedBatch, Validation, seal
 from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.packets import ValidityPackets, digest, encode_validity_packets
@@ -29,9 +30,15 @@ class Intake:
     source: IngestionBatch
     validation: SealedBatch
     packets: ValidityPackets
+    header: ValidityHeader
     totals: Totals
     received: int
     rejected: Counter[PacketReason]
+
+    @property
+    def as_read(self) -> Validation:
+        """The validation as it is read once it is stored."""
+        return Validation(self.header, self.packets, self.validation)
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,10 @@ def take_in(
             )
     columns = (verified.uuids, verified.f_r, verified.g_r, verified.h_r)
     packets = ValidityPackets(*(column[accepted] for column in columns))
-    validation = _seal_validation(source, packets, signing_key)
-    totals = _totals(source, validation, verified.data_sum, len(packets.uuids))
-    return Intake(source, validation, packets, totals, len(accepted), rejected)
+    header, validation = _seal_validation(source, packets, signing_key)
+    left_out = verified.uuids[~accepted & (verified.status != PacketReason.UUID_MALFORMED)]
+    totals = make_totals(source, header.packet_file_digest, verified.data_sum, len(packets), left_out)
+    return Intake(source, validation, packets, header, totals, len(accepted), rejected)
 
 
 def _verify(source: IngestionBatch) -> _Verified:
@@ -129,7 +137,9 @@ def _without_repetitions(verified: _Verified, repeated: Uuids, source: Ingestion
     return replace(verified, status=status, data_sum=data_sum)
 
 
-def _seal_validation(source: IngestionBatch, packets: ValidityPackets, signing_key: SigningKey) -> SealedBatch:
+def _seal_validation(
+    source: IngestionBatch, packets: ValidityPackets, signing_key: SigningKey
+) -> tuple[ValidityHeader, SealedBatch]:
     header = source.header
     # The sync marker stands before the packets, so it derives from what determines them.
     seed = header.packet_file_digest + header.batch_uuid.bytes + bytes([source.opener.server_index])
@@ -144,20 +154,4 @@ def _seal_validation(source: IngestionBatch, packets: ValidityPackets, signing_k
         hamming_weight=header.hamming_weight,
         packet_file_digest=digest(data),
     )
-    return seal(validity, data, signing_key)
-
-
-def _totals(source: IngestionBatch, validation: SealedBatch, data_sum: NDArray[np.uint64], packets: int) -> Totals:
-    header = source.header
-    return Totals(
-        batch_uuid=header.batch_uuid,
-        bins=header.bins,
-        epsilon=header.epsilon,
-        prime=header.prime,
-        number_of_servers=header.number_of_servers,
-        hamming_weight=header.hamming_weight,
-        packet_file_digest=header.packet_file_digest,
-        validity_digest=digest(validation.packets),
-        packets=packets,
-        sum=tuple(data_sum.tolist()),
-    )
+    return validity, seal(validity, data, signing_key)

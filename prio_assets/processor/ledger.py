@@ -4,6 +4,7 @@ Entries are created only if absent, without gaps, so two runs of one processor c
 and neither a batch nor a window can be spent twice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -12,13 +13,13 @@ from uuid import UUID
 import numpy as np
 
 from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
+from prio_assets.processor.counted import counted_object, is_counted_object, uuids_of
 from prio_assets.processor.steps import STATE, Create
 from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
-from prio_assets.wire.columns import NO_UUIDS, Uuids, sort_uuids
+from prio_assets.wire.columns import NO_UUIDS, Uuids
 from prio_assets.wire.packets import digest
-from prio_assets.wire.records import Counted, LedgerEntry, ListedBatch, Parameters, decode, encode
-from prio_assets.wire.uuids import UUID_BYTES
+from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, decode, encode
 from prio_assets.wire.windows import Window, from_ms, to_ms
 
 
@@ -80,7 +81,7 @@ class Ledger:
 
     def append(self, decision: Decision) -> list[Create]:
         """The steps that append a decision: the packets that it counts, then the entry, if its number is still free."""
-        packets = encode(Counted(sort_uuids(decision.counted).tobytes()))
+        packets = counted_object([decision.counted])
         end = to_ms(decision.window.end)
         parameters = decision.parameters
         entry = LedgerEntry(
@@ -129,12 +130,18 @@ def read_counted(state: Store, aggregation: str, entry: LedgerEntry) -> Uuids:
     if digest(data) != entry.counted_digest:
         raise StateError(f"{name} is not what ledger entry {entry.number} of {aggregation} names; restore it")
     try:
-        uuids = decode(Counted, data, name).uuids
+        return uuids_of(data, name)
     except MalformedError as error:
         raise StateError(f"the ledger is damaged, restore it: {error}") from error
-    if len(uuids) % UUID_BYTES:
-        raise StateError(f"the ledger is damaged, restore it: {name} does not hold whole UUIDs")
-    return np.frombuffer(uuids, dtype=np.uint8).reshape(-1, UUID_BYTES)
+
+
+def counts_just(state: Store, aggregation: str, entry: LedgerEntry, columns: Sequence[Uuids]) -> bool:
+    """Whether the entry counts the packets in the columns, and no others."""
+    try:
+        with state.open_read(names.counted(aggregation, entry.counted_digest)) as stream:
+            return is_counted_object(columns, stream, entry.counted_digest)
+    except ObjectMissingError as error:
+        raise StateError(f"the ledger is not whole, restore it: {error}") from error
 
 
 def _reach(entry: LedgerEntry) -> int:

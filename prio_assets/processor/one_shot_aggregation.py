@@ -4,12 +4,9 @@ The peer sums what is complete in its buckets, so nothing that both validations 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
-
-import numpy as np
-from numpy.typing import NDArray
 
 from prio_assets.errors import (
     BatchReason,
@@ -21,20 +18,21 @@ from prio_assets.errors import (
 )
 from prio_assets.processor.aggregation import (
     Contribution,
-    bound_total,
     check_headers_agree,
     common_parameters,
     contribute,
-    counted_packets,
+    decrypted_again,
     make_sum_part,
 )
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
 from prio_assets.processor.intake import take_in
 from prio_assets.processor.own_store import OwnStore, is_rejected
 from prio_assets.processor.readiness import read_validation_in
+from prio_assets.processor.totals import KeptTotals, TotalsFault, usable_totals
 from prio_assets.storage.base import Store
 from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, Validation, open_header
+from prio_assets.wire.columns import count_distinct
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import ValidityHeader
@@ -70,19 +68,27 @@ class LeftOut:
 class Gathered:
     """What can be summed, in the order asked for, and what was noticed on the way.
 
-    `without_totals` are batches whose kept totals could not be used, `repeated` counts packets that stand in more than
-    one batch.
+    `repeated` counts packets that stand in more than one batch.
     """
 
     contributions: Sequence[Contribution]
     left_out: Sequence[LeftOut]
-    without_totals: Sequence[BatchName]
     repeated: int
 
     @property
     def reasons(self) -> Counter[PacketReason]:
         """The packets that do not count, by reason."""
         return sum((part.reasons for part in self.contributions), Counter())
+
+    @property
+    def decrypted_again(self) -> Mapping[BatchName, TotalsFault]:
+        """The batches whose shares were verified again, and why the totals of intake did not serve."""
+        return decrypted_again(self.contributions)
+
+    @property
+    def clients(self) -> int:
+        """How many different packets count."""
+        return sum(len(part.counted) for part in self.contributions) - self.repeated
 
 
 def gather(place: AggregationPlace, batches: Iterable[BatchName], window: Window) -> Gathered:
@@ -94,24 +100,18 @@ def gather(place: AggregationPlace, batches: Iterable[BatchName], window: Window
     """
     parts: list[Contribution] = []
     left_out: list[LeftOut] = []
-    without_totals: list[BatchName] = []
     seen: set[UUID] = set()
     for batch in batches:
         try:
             _check_listing(batch, window, seen)
-            part, used_total = _contribution(place, batch)
+            parts.append(_contribution(place, batch))
         except (BatchRejected, UndecryptableBatchError) as error:
             left_out.append(LeftOut(batch, str(error)))
-            continue
         except ObjectMissingError as error:
             left_out.append(LeftOut(batch, f"{BatchReason.OBJECT_MISSING}: {error}"))
-            continue
-        parts.append(part)
-        if not used_total:
-            without_totals.append(batch)
     parts, others = _with_common_parameters(parts)
-    repeated = sum(len(part.counted) for part in parts) - len(counted_packets(parts))
-    return Gathered(parts, [*left_out, *others], without_totals, repeated)
+    counted = [part.counted for part in parts]
+    return Gathered(parts, [*left_out, *others], repeated=sum(map(len, counted)) - count_distinct(counted))
 
 
 def seal_sum(
@@ -125,10 +125,9 @@ def seal_sum(
         raise RefusedError(
             f"no batch of {aggregation} is left to sum ({len(gathered.left_out)} left out): nothing was written"
         )
-    clients = len(counted_packets(gathered.contributions))
-    if clients < minimum_clients:
+    if gathered.clients < minimum_clients:
         raise RefusedError(
-            f"{clients} clients of {aggregation} count, the minimum is {minimum_clients}: nothing was written"
+            f"{gathered.clients} clients of {aggregation} count, the minimum is {minimum_clients}: nothing was written"
         )
     return make_sum_part(gathered.contributions, aggregation, window, signing_key)
 
@@ -143,43 +142,44 @@ def _check_listing(batch: BatchName, window: Window, seen: set[UUID]) -> None:
         raise BatchRejected(BatchReason.OUTSIDE_WINDOW, f"its time is not in {start} to {end}")
 
 
-def _contribution(place: AggregationPlace, batch: BatchName) -> tuple[Contribution, bool]:
-    """What one batch adds, and whether its total was at hand."""
+def _contribution(place: AggregationPlace, batch: BatchName) -> Contribution:
     peer = read_validation_in(place.peer_validations, batch, 1 - place.opener.server_index, place.peer_keys)
     source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
     if place.own is None:
-        own, total = _computed_validation(place, source)
+        own, kept = _computed_validation(place, source)
     else:
-        own, total = _kept_validation(place, place.own, source)
+        own, kept = _kept_validation(place, place.own, source)
     check_headers_agree(own.header, peer.header, source)
-    return contribute(source, own.packets, peer.packets, total), total is not None
+    return contribute(source, own.packets, peer.packets, kept)
 
 
 def _computed_validation(
     place: AggregationPlace, source: IngestionBatch
-) -> tuple[Validation, NDArray[np.uint64] | None]:
-    """The validation that intake computes of this batch with these keys, and its total."""
+) -> tuple[Validation, KeptTotals | TotalsFault]:
+    """The validation that intake computes of this batch with these keys, and its totals."""
     intake = take_in(source, place.signing_key)
     header = open_header(ValidityHeader, intake.validation.header, f"our validation of {source.batch.base}")
-    return Validation(header, intake.packets, intake.validation), np.array(intake.totals.sum, dtype=np.uint64)
+    own = Validation(header, intake.packets, intake.validation)
+    return own, usable_totals(intake.totals, source, own)
 
 
 def _kept_validation(
     place: AggregationPlace, own: OwnStore, source: IngestionBatch
-) -> tuple[Validation, NDArray[np.uint64] | None]:
-    """The validation that intake kept, and its total where that is of this packet file and signed by our key."""
+) -> tuple[Validation, KeptTotals | TotalsFault]:
+    """The validation that intake kept, and its totals where they are of this packet file and signed by our key."""
     batch = source.batch
     if is_rejected(last := own.last_rejection(batch)):
         raise BatchRejected(BatchReason.LEFT_OUT, f"by {last.by}: {last.reason}: {last.details}")
     validation = own.validation(batch)
     if validation is None:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"{names.own_validation(batch)} is missing: take the batch in")
-    recorded = own.recorded_digest(batch, validation, place.own_keys)
+    totals = own.totals(batch, place.own_keys)
+    recorded = own.digest_recorded_beside(totals, batch, validation)
     if recorded not in (None, source.header.packet_file_digest):
         raise BatchRejected(
             BatchReason.DIGEST_DIFFERS, f"{source.packets_name} is not the file that intake read; it was replaced"
         )
-    return validation, bound_total(own.totals(batch, place.own_keys), source, validation)
+    return validation, usable_totals(totals, source, validation)
 
 
 def _with_common_parameters(parts: Sequence[Contribution]) -> tuple[list[Contribution], list[LeftOut]]:

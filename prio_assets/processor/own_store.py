@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import TypeGuard, TypeVar
 
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, ObjectMissingError
-from prio_assets.prio.field import PRIME
 from prio_assets.processor.intake import Intake
+from prio_assets.processor.totals import TotalsFault
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, stored_validation
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Receipt, Record, Rejection, Totals, decode, encode
 from prio_assets.wire.sealed import open_record, seal_record
 from prio_assets.wire.windows import to_ms
@@ -33,11 +32,11 @@ class OwnStore:
 
     store: Store
 
-    def keep(self, intake: Intake, signing_key: SigningKey) -> None:
-        """Store totals, then the validation; what is there already stays."""
+    def keep(self, intake: Intake, signing_key: SigningKey) -> bool:
+        """Store totals, then the validation; what is there already stays. False if there is another validation."""
         batch = intake.source.batch
         self.store.create(names.totals(batch), seal_record(intake.totals, signing_key))
-        self.store.create(names.own_validation(batch), intake.validation.single_object())
+        return self.store.create(names.own_validation(batch), intake.validation.single_object())
 
     def validation(self, batch: BatchName) -> Validation | None:
         """The stored validation; None where there is none, `BatchRejected` (own record damaged) for what is none."""
@@ -48,25 +47,32 @@ class OwnStore:
         except BatchRejected as rejected:
             raise _damaged(name, rejected) from rejected
 
-    def totals(self, batch: BatchName, keys: VerificationKeys) -> Totals | None:
-        """The totals of intake, where they are there and hold; otherwise aggregation reads the shares again."""
+    def totals(self, batch: BatchName, keys: VerificationKeys) -> Totals | TotalsFault:
+        """The totals of intake, where they are there and their signature holds; otherwise what is wrong with them."""
         name = names.totals(batch)
         try:
             data = self._read(name)
-            totals = None if data is None else open_record(Totals, data, keys, name)
+            return TotalsFault.MISSING if data is None else open_record(Totals, data, keys, name)
         except BatchRejected:
-            return None
-        return totals if totals is not None and _are_possible(totals) else None
+            return TotalsFault.UNVERIFIABLE
 
     def recorded_digest(self, batch: BatchName, stored: Validation, keys: VerificationKeys) -> bytes | None:
         """The digest of the packet file that the stored validation was computed from; None where nothing kept says it.
 
         A record of another validation does not: a run may have ended between the two writes of intake.
         """
-        validity_digest = digest(stored.sealed.packets)
-        for record in (self.totals(batch, keys), self.receipt(batch)):
-            if record is not None and record.validity_digest == validity_digest:
-                return record.packet_file_digest
+        return self.digest_recorded_beside(self.totals(batch, keys), batch, stored)
+
+    def digest_recorded_beside(
+        self, totals: Totals | TotalsFault, batch: BatchName, stored: Validation
+    ) -> bytes | None:
+        """`recorded_digest`, with the batch's totals at hand."""
+        validity_digest = stored.header.packet_file_digest
+        if isinstance(totals, Totals) and totals.validity_digest == validity_digest:
+            return totals.packet_file_digest
+        receipt = self.receipt(batch)
+        if receipt is not None and receipt.validity_digest == validity_digest:
+            return receipt.packet_file_digest
         return None
 
     def validated(self, aggregation: str, begin: datetime, end: datetime) -> Iterator[BatchName]:
@@ -184,11 +190,6 @@ def _damaged(name: str, error: Exception) -> BatchRejected:
     return BatchRejected(
         BatchReason.OWN_RECORD_DAMAGED, f"our own {name} is damaged, restore it or delete it to make it again ({error})"
     )
-
-
-def _are_possible(totals: Totals) -> bool:
-    """Whether the sum is one of field elements, one for each bin."""
-    return len(totals.sum) == totals.bins and all(0 <= value < PRIME for value in totals.sum)
 
 
 def is_rejected(record: Rejection | None) -> TypeGuard[Rejection]:

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import numpy as np
-
 from prio_assets.errors import (
     BatchReason,
     BatchRejected,
@@ -20,16 +18,15 @@ from prio_assets.errors import (
 from prio_assets.processor import peer_without_lists
 from prio_assets.processor.aggregation import (
     Contribution,
-    bound_total,
     check_headers_agree,
     contribute,
-    counted_packets,
+    decrypted_again,
     make_sum_part,
 )
 from prio_assets.processor.agreement import Agreement, accept_answer, decision_of, ledger_of, validated_batches
 from prio_assets.processor.batch_lists import Waiting
 from prio_assets.processor.ingestion import IngestionBatch, open_ingestion_batch
-from prio_assets.processor.ledger import read_counted
+from prio_assets.processor.ledger import counts_just
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.processor.processor import ShareProcessor, not_before, read_state
 from prio_assets.processor.readiness import (
@@ -41,12 +38,12 @@ from prio_assets.processor.readiness import (
 )
 from prio_assets.processor.sending import is_at_peer, steps_to_send
 from prio_assets.processor.steps import STATE, SUM_PARTS, Acknowledge, Copy, Create, Step, take_all
+from prio_assets.processor.totals import TotalsFault, usable_totals
 from prio_assets.storage.base import read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, Validation, check_packet_digest, open_header, open_signature
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.packets import digest
-from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, SumPart
+from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, SumPart, Totals
 from prio_assets.wire.uuids import uuid_columns
 from prio_assets.wire.windows import Window
 
@@ -63,13 +60,17 @@ class Override:
 
 @dataclass(frozen=True)
 class WindowSum:
-    """What became of a window: `entry` is None while undecided, `header` is None where there is no sum."""
+    """What became of a window: `entry` is None while undecided, `header` is None where there is no sum.
+
+    `decrypted_again` are the batches whose shares were verified again, and why the totals of intake did not serve.
+    """
 
     entry: LedgerEntry | None
     waiting: str | None
     unready: Mapping[UUID, BatchRejected]
     header: SumPart | None
     reasons: Counter[PacketReason]
+    decrypted_again: Mapping[BatchName, TotalsFault]
 
 
 def sum_window(processor: ShareProcessor, aggregation: str, window: Window, override: Override) -> WindowSum:
@@ -84,17 +85,24 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
     entry, unready = agreement.entry, agreement.unready
     if entry is None or not entry.batches:
         waiting = agreement.waiting if entry is None else None
-        return WindowSum(entry, waiting, unready, header=None, reasons=Counter())
+        return WindowSum(entry, waiting, unready, header=None, reasons=Counter(), decrypted_again={})
     if not processor.settings.peer_has_lists:
         _send_set(processor, aggregation, window, entry, override)
     stored = _stored_sum_part(processor, aggregation, window)
     if stored is not None:
         take_all(_steps_to_publish(processor, aggregation, window, stored), processor.stores_by_name)
-    part, reasons = _sum_part(processor, aggregation, window, entry, stored)
+    part, contributions = _sum_part(processor, aggregation, window, entry, stored)
     if stored is None:
         take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_by_name)
     name = names.sum_part_objects(processor.settings.instance, aggregation, window, processor.settings.server_index)
-    return WindowSum(entry, None, unready, open_header(SumPart, part.header, name.header), reasons)
+    return WindowSum(
+        entry,
+        None,
+        unready,
+        header=open_header(SumPart, part.header, name.header),
+        reasons=sum((each.reasons for each in contributions), Counter()),
+        decrypted_again=decrypted_again(contributions),
+    )
 
 
 def _decide(processor: ShareProcessor, aggregation: str, window: Window, override: Override) -> Agreement:
@@ -166,7 +174,7 @@ def _send_set(
 
 def _sum_part(
     processor: ShareProcessor, aggregation: str, window: Window, entry: LedgerEntry, stored: SealedBatch | None
-) -> tuple[SealedBatch, Counter[PacketReason]]:
+) -> tuple[SealedBatch, Sequence[Contribution]]:
     """The sum part, computed from the inputs and compared with the stored one; that one alone where inputs are gone."""
     try:
         contributions = [
@@ -175,14 +183,14 @@ def _sum_part(
     except ObjectMissingError:
         if stored is None:
             raise
-        return stored, Counter()
+        return stored, ()
     _check_counted(processor, aggregation, entry, contributions, stored)
     part = make_sum_part(contributions, aggregation, window, processor.signing_key)
     if stored is not None and (stored.header, stored.packets) != (part.header, part.packets):
         raise ObjectConflictError(
             f"the sum of {aggregation} {window} came out otherwise than the stored sum part; {_what_stays(stored)}"
         )
-    return stored or part, sum((each.reasons for each in contributions), Counter())
+    return stored or part, contributions
 
 
 def _check_counted(
@@ -193,7 +201,7 @@ def _check_counted(
     stored: SealedBatch | None,
 ) -> None:
     """The packets that count now are those that counted when the window was decided."""
-    if not np.array_equal(counted_packets(contributions), read_counted(processor.stores.state, aggregation, entry)):
+    if not counts_just(processor.stores.state, aggregation, entry, [each.counted for each in contributions]):
         raise OperationalError(
             f"the packets of ledger entry {entry.number} of {aggregation} are not those that count now; "
             f"{_what_stays(stored)}"
@@ -219,9 +227,10 @@ def _contribution(
             parameters = source.header.parameters
             raise OperationalError(f"{batch.base} has {parameters}, decided was {decided}; it was replaced: {REMEDY}")
         _check_digests(processor, batch, listed, (own, peer))
-        _check_taken_in(processor, source, own)
-        total = bound_total(processor.own.totals(batch, processor.own_keys), source, own)
-        return contribute(source, own.packets, peer.packets, total, uuid_columns(listed.repeated))
+        totals = processor.own.totals(batch, processor.own_keys)
+        _check_taken_in(processor, source, own, totals)
+        kept = usable_totals(totals, source, own)
+        return contribute(source, own.packets, peer.packets, kept, uuid_columns(listed.repeated))
     except (BatchRejected, ObjectMissingError) as fault:
         is_missing = isinstance(fault, ObjectMissingError) or fault.reason == BatchReason.OBJECT_MISSING
         error = ObjectMissingError if is_missing else OperationalError
@@ -231,7 +240,7 @@ def _contribution(
 def _check_digests(
     processor: ShareProcessor, batch: BatchName, listed: ListedBatch, validations: tuple[Validation, Validation]
 ) -> None:
-    own, peer = (digest(validation.sealed.packets) for validation in validations)
+    own, peer = (validation.header.packet_file_digest for validation in validations)
     by_index = (own, peer) if processor.settings.server_index == 0 else (peer, own)
     if by_index != (listed.validity_digest_0, listed.validity_digest_1):
         raise OperationalError(
@@ -239,9 +248,11 @@ def _check_digests(
         )
 
 
-def _check_taken_in(processor: ShareProcessor, source: IngestionBatch, own: Validation) -> None:
+def _check_taken_in(
+    processor: ShareProcessor, source: IngestionBatch, own: Validation, totals: Totals | TotalsFault
+) -> None:
     """The packet file is the one that our validation was computed from."""
-    if source.header.packet_file_digest != processor.own.recorded_digest(source.batch, own, processor.own_keys):
+    if source.header.packet_file_digest != processor.own.digest_recorded_beside(totals, source.batch, own):
         raise OperationalError(
             f"{source.packets_name} is not known to be the file that intake read; it was replaced: {REMEDY}"
         )

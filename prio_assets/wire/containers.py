@@ -83,13 +83,20 @@ def container(record_name: str, blocks: Iterable[Block], sync_seed: bytes, codec
     `sync_seed` should depend on the content, so that other content has another sync marker. Codecs: null, deflate,
     snappy.
     """
-    sync = hashlib.sha256(b"prio-assets sync marker" + sync_seed).digest()[:SYNC_BYTES]
+    sync = sync_marker(sync_seed)
     metadata = {b"avro.codec": codec.encode(), b"avro.schema": embedded_schema(record_name)}
     entries = [_length_and(key) + _length_and(value) for key, value in metadata.items()]
     parts = [MAGIC, encode_long(len(entries)), *entries, encode_long(0), sync]
     for count, block in blocks:
         parts += [encode_long(count), _length_and(compress(block, codec)), sync]
     return b"".join(parts)
+
+
+def sync_marker(seed: bytes | memoryview) -> bytes:
+    """The sync marker of a container that is written with this seed."""
+    hashing = hashlib.sha256(b"prio-assets sync marker")
+    hashing.update(seed)
+    return hashing.digest()[:SYNC_BYTES]
 
 
 def encode_long(value: int) -> bytes:

@@ -20,7 +20,7 @@ MAXIMUM_SUM = 2**32 - 1
 
 SMALL_RECORD_BYTES = 2**20
 SUM_BYTES = 8 * 2**20
-"""Enough for a sum over the most bins that a domain has, 2.5 MiB, and the UUIDs of 150,000 batches."""
+"""Enough for a sum over the most bins that a domain has, 2.5 MiB, with 150,000 batches' UUIDs or 100,000 packets'."""
 LIST_BYTES = 24 * 2**20
 """Enough for 10,000 batches, 1 MiB, and the UUIDs of 600,000 packets that were counted elsewhere."""
 LIST_READS = 1_500_000
@@ -176,7 +176,10 @@ class BatchList(Record, WithParameters):
 
 @dataclass(frozen=True)
 class Totals(Record, WithParameters):
-    """Our summed shares of one batch; `sum` holds unsigned 32-bit values."""
+    """Our summed shares of one batch; `sum` holds unsigned 32-bit values.
+
+    `rejected` has the UUIDs, 16 bytes each, of the packets that intake left out; None where they were not kept.
+    """
 
     schema_name = "Totals"
     maximum_bytes = SUM_BYTES
@@ -191,6 +194,8 @@ class Totals(Record, WithParameters):
     validity_digest: bytes
     packets: int
     sum: tuple[int, ...] = field(repr=False)
+    rejected: bytes | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True)

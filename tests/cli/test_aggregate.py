@@ -13,7 +13,7 @@ from prio_assets.processor.own_store import OwnStore
 from prio_assets.storage.local import LocalStore
 from prio_assets.wire.batches import seal
 from prio_assets.wire.keys import parse_signing_key
-from prio_assets.wire.names import BatchName, ingestion_objects
+from prio_assets.wire.names import BatchName, ingestion_objects, totals
 from prio_assets.wire.records import IngestionHeader, Rejection, decode
 from prio_assets.wire.uuids import parse_uuid
 from prio_assets.wire.windows import parse_minute
@@ -281,19 +281,32 @@ def test_kept_totals_make_decryption_needless(tmp_path: Path) -> None:
     result = aggregate(PLAIN, tmp_path / "portal", own_input=tmp_path / "own", packet_decryption_keys=others)
     assert result.exit_code == 0, result.output
     assert "totals" not in result.stderr
+    assert "\ndecrypted again  none\n" in result.stdout
 
 
-@pytest.mark.parametrize("why", ["gone", "of another key"])
-def test_totals_that_cannot_be_used_are_computed_again(why: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("why", "text"),
+    [
+        ("gone", "missing 2"),
+        ("of another key", "damaged or not signed with our key 2"),
+        ("of another batch", "of another packet file, validation or parameters 1"),
+    ],
+)
+def test_totals_that_cannot_be_used_are_computed_again(why: str, text: str, tmp_path: Path) -> None:
     keep(LIARS, tmp_path / "own")
     changes = {}
     if why == "gone":
         shutil.rmtree(tmp_path / "own" / "prio-assets" / "totals")
+    elif why == "of another batch":
+        first, second = (tmp_path / "own" / totals(name_of(LIARS, position)) for position in (0, 1))
+        shutil.copyfile(first, second)
     else:
         changes = {"batch_signing_private_key": LIARS.keys["facilitator"]["private_pkcs8_b64"]}
     result = aggregate(LIARS, tmp_path / "portal", own_input=tmp_path / "own", **changes)
     assert result.exit_code == 0, result.output
-    assert result.stderr.count("has no usable totals") == 2
+    reason, number = text[:-2], int(text[-1])
+    assert result.stderr.count(f"is decrypted again: the totals of intake are {reason}\n") == number
+    assert f"\ndecrypted again  {text}\n" in result.stdout
     aggregate(LIARS, tmp_path / "expected")
     ours, expected = read_sum(tmp_path / "portal", LIARS), read_sum(tmp_path / "expected", LIARS)
     assert ours == expected

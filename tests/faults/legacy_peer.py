@@ -8,6 +8,7 @@ from prio_assets.processor.aggregation import Contribution, contribute, make_sum
 from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.readiness import read_peer_validation
+from prio_assets.processor.totals import TotalsFault
 from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch
 from prio_assets.wire.names import BatchName
@@ -48,4 +49,4 @@ def _contribution(deployment: Deployment, batch: BatchName) -> Contribution | No
     if taken is None or names.validity_objects(batch, 0).signature not in received:
         return None
     ours = read_peer_validation(processor, batch)
-    return contribute(taken.source, taken.packets, ours.packets, total=None)
+    return contribute(taken.source, taken.packets, ours.packets, TotalsFault.MISSING)

@@ -13,7 +13,6 @@ from prio_assets.processor.validation import BatchState, validate_batches
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire import names
 from prio_assets.wire.batches import seal, stored_validation
-from prio_assets.wire.columns import NO_UUIDS
 from prio_assets.wire.records import IngestionHeader, SumPart, decode, encode
 from tests.faults.memory_store import MemoryStore
 from tests.processor.agreement.material import (
@@ -108,7 +107,7 @@ def test_other_packets_than_were_decided_on_are_told_with_what_became_of_the_par
 ) -> None:
     propose_and_decide(world)
     run_until_cut(world.processors[0], sum_of, writes)
-    monkeypatch.setattr("prio_assets.processor.window_sum.read_counted", lambda *_: NO_UUIDS)
+    monkeypatch.setattr("prio_assets.processor.window_sum.counts_just", lambda *_: False)
     with pytest.raises(OperationalError, match=f"not those that count now; {what_stays}: look into"):
         sum_of(world.processors[0])
     assert set(world.stores[0]["sum_parts"].objects) == (set(PART) if writes == 5 else set())

@@ -89,7 +89,7 @@ MUTANTS = (
         "the copies of a sum part are not completed",
         window_sum.sum_window,
         "if stored is not None:",
-        "if stored is not None: return WindowSum(entry, None, unready, None, Counter())\n    if False:",
+        "if stored is not None: return WindowSum(entry, None, unready, None, Counter(), {})\n    if False:",
     ),
     Mutant(
         "an answer is sent otherwise than it was decided",
@@ -446,7 +446,7 @@ MUTANTS = (
     Mutant(
         "packets whose proof fails are counted",
         aggregation.valid_packets,
-        "own.uuids[_proof_held(own, peer)]",
+        "own.uuids if held.all() else own.uuids[held]",
         "own.uuids",
     ),
 )
