@@ -7,7 +7,7 @@ and holds names, never a secret.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
@@ -389,6 +389,21 @@ def load_configuration(path: Path | str) -> Configuration:
         return Configuration.model_validate(data, context={"directory": path.resolve().parent})
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {_describe(error.errors()[0])}") from None
+
+
+def current_configuration(path: Path | str) -> Configuration:
+    """As `load_configuration`, but the file is read again only when it has changed: sensors ask at every tick."""
+    path = Path(path)
+    try:
+        found = path.stat()
+    except OSError:
+        return load_configuration(path)  # which says what is wrong
+    return _configuration_of(path.absolute(), found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=4)
+def _configuration_of(path: Path, *_version: int) -> Configuration:
+    return load_configuration(path)
 
 
 def _read_yaml(path: Path) -> object:

@@ -5,7 +5,7 @@ from functools import cached_property
 import dagster as dg
 from pydantic import Field
 
-from prio_assets.configuration import IngestorConfiguration, load_configuration
+from prio_assets.configuration import IngestorConfiguration, current_configuration
 from prio_assets.errors import ConfigurationError
 from resources.clock import ClockResource
 
@@ -19,7 +19,7 @@ class IngestorResource(dg.ConfigurableResource):
     @cached_property
     def settings(self) -> IngestorConfiguration:
         """The ingestor's section of the file. Raises `ConfigurationError`."""
-        ingestor = load_configuration(self.configuration).ingestor
+        ingestor = current_configuration(self.configuration).ingestor
         if ingestor is None:
             raise ConfigurationError(f"{self.configuration}: has no ingestor; add its section")
         return ingestor

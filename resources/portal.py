@@ -5,7 +5,7 @@ from functools import cached_property
 import dagster as dg
 from pydantic import Field
 
-from prio_assets.configuration import PortalConfiguration, load_configuration
+from prio_assets.configuration import PortalConfiguration, current_configuration
 from prio_assets.errors import ConfigurationError
 from resources.clock import ClockResource
 
@@ -19,7 +19,7 @@ class PortalResource(dg.ConfigurableResource):
     @cached_property
     def settings(self) -> PortalConfiguration:
         """The portal's section of the file. Raises `ConfigurationError`."""
-        portal = load_configuration(self.configuration).portal
+        portal = current_configuration(self.configuration).portal
         if portal is None:
             raise ConfigurationError(f"{self.configuration}: has no portal; add its section")
         return portal

@@ -5,7 +5,7 @@ from functools import cached_property
 import dagster as dg
 from pydantic import Field
 
-from prio_assets.configuration import ProcessorConfiguration, load_configuration
+from prio_assets.configuration import ProcessorConfiguration, current_configuration
 from prio_assets.errors import ConfigurationError
 from prio_assets.processor.processor import KeylessProcessor, ShareProcessor, load_keyless, load_processor
 from resources.clock import ClockResource
@@ -21,7 +21,7 @@ class ShareProcessorResource(dg.ConfigurableResource):
     @cached_property
     def settings(self) -> ProcessorConfiguration:
         """The processor's section of the file. Raises `ConfigurationError`."""
-        processors = load_configuration(self.configuration).processors
+        processors = current_configuration(self.configuration).processors
         if self.party not in processors:
             raise ConfigurationError(f"{self.configuration}: has no processor {self.party}; name one of its processors")
         return processors[self.party]

@@ -12,7 +12,7 @@ import yaml
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from prio_assets.configuration import Configuration, Instance, load_configuration
+from prio_assets.configuration import Configuration, Instance, current_configuration, load_configuration
 from prio_assets.errors import ConfigurationError, InvalidKeyError
 from prio_assets.prio.field import PRIME
 from prio_assets.settings import SecretReference, SigningKeyReference, format_duration, parse_duration
@@ -436,6 +436,20 @@ def test_anchors_may_be_merged_and_overridden(tmp_path: Path, content: dict[str,
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none.yaml: cannot be read .No such file or directory.; name the"):
         load_configuration(tmp_path / "none.yaml")
+
+
+def test_the_current_configuration_is_read_again_once_the_file_has_changed(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "prio.yaml"
+    path.write_text(yaml.safe_dump(content))
+    before = current_configuration(path)
+    assert current_configuration(path) is before
+    content["processors"]["pha"]["minimum_clients"] = before.processors["pha"].minimum_clients + 1
+    path.write_text(yaml.safe_dump(content) + "\n")
+    now = current_configuration(path)
+    assert now.processors["pha"].minimum_clients == before.processors["pha"].minimum_clients + 1
+    path.unlink()
+    with pytest.raises(ConfigurationError, match=r"prio.yaml: cannot be read"):
+        current_configuration(path)
 
 
 def test_binary_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from prio_assets.configuration import Configuration, load_configuration
+from prio_assets.configuration import Configuration, current_configuration
 from prio_assets.defs.ingestor.definitions import ingestor_definitions
 from prio_assets.defs.portal.definitions import portal_definitions
 from prio_assets.defs.processor.definitions import processor_definitions
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> dg.Definitions:
     if name.startswith("_"):
         raise AttributeError(name)
     path = configuration_path()
-    definitions = definitions_of(name, load_configuration(path), path)
+    definitions = definitions_of(name, current_configuration(path), path)
     if definitions is None:
         raise AttributeError(f"{path} has no party {name}")
     return definitions

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from time import monotonic, sleep
 
 import dagster as dg
 
@@ -21,6 +22,24 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+LONGEST_WAIT = 4.0
+"""Seconds that a tick waits for a run to end: the daemon begins the next tick five seconds after this one at most."""
+
+SECONDS_BETWEEN_LOOKS = 0.25
+
+
+def wait_for_an_end(instance: dg.DagsterInstance) -> None:
+    """While runs are under way, wait until one has ended, though not for long.
+
+    What can be done after it is then requested by this tick: a window has four runs that follow each other.
+    """
+    under_way = frozenset(instance.get_run_ids(dg.RunsFilter(statuses=ACTIVE)))
+    deadline = monotonic() + LONGEST_WAIT
+    still = under_way
+    while under_way and under_way <= still and monotonic() < deadline:
+        sleep(SECONDS_BETWEEN_LOOKS)
+        still = frozenset(instance.get_run_ids(dg.RunsFilter(statuses=ACTIVE)))
 
 
 def run_requests(instance: dg.DagsterInstance, wishes: Iterable[Wish]) -> list[dg.RunRequest]:

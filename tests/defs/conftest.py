@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from prio_assets.defs import runs
 from tests.defs.daemon import Daemon
 from tests.defs.deployments import Deployment, full_deployment
 
@@ -37,5 +38,6 @@ def daemon(instance: dg.DagsterInstance, deployment: Deployment) -> Daemon:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are tried again at once."""
+    """Steps are tried again at once, and no tick waits for a run to end."""
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+    monkeypatch.setattr(runs, "LONGEST_WAIT", 0.0)

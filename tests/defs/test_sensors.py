@@ -9,6 +9,7 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
+from prio_assets.defs import runs
 from prio_assets.defs.requests import pause_after
 from prio_assets.errors import StorageError
 from prio_assets.ingestor.batches import sample_parameters
@@ -119,6 +120,44 @@ def test_an_active_run_of_the_partition_holds_requests_back_whoever_launched_it(
     assert requested(discovered) == []
     discovered.instance.report_run_canceled(run)
     assert requested(discovered) == [("pha/own_validations", PARTITION)]
+
+
+def test_a_tick_sees_what_can_be_done_after_a_run_that_ends_while_it_waits(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_run(discovered, "another|2023-05-01-00:00", "pha/own_validations")
+    run = start_run(discovered, PARTITION, "pha/own_validations")
+    looks = 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            discovered.instance.report_run_canceled(run)
+
+    monkeypatch.setattr(runs, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(runs, "sleep", sleep)
+    assert requested(discovered) == [("pha/own_validations", PARTITION)]
+    assert looks == 3
+
+
+def test_a_tick_does_not_wait_long_and_only_while_runs_are_under_way(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(runs, "LONGEST_WAIT", 4.0)
+    monkeypatch.setattr(runs, "sleep", sleep)
+    monkeypatch.setattr(runs, "monotonic", lambda: passed)
+    assert requested(discovered) == [("pha/own_validations", PARTITION)]
+    assert passed == 0
+    start_run(discovered, PARTITION, "pha/own_validations")
+    assert requested(discovered) == []
+    assert passed == 4
 
 
 def test_active_runs_of_other_assets_or_partitions_hold_nothing_back(discovered: Daemon) -> None:

@@ -1,7 +1,7 @@
 """The two sensors of a processor: one reports what others wrote and what is wrong, one requests runs.
 
 Both look at storage at every tick and decide from that; their cursors only save work, or keep since when a window has
-been quiet.
+been quiet. The second waits a little while runs are under way: when one has ended, what follows it can begin.
 """
 
 import dagster as dg
@@ -15,7 +15,7 @@ from prio_assets.defs.processor.quiet import from_cursor, observe, to_cursor
 from prio_assets.defs.processor.unreported import wishes_to_report
 from prio_assets.defs.processor.wishes import waiting_texts, wishes_of
 from prio_assets.defs.reports import Reporter
-from prio_assets.defs.runs import active_selections, run_requests
+from prio_assets.defs.runs import active_selections, run_requests, wait_for_an_end
 from prio_assets.processor.pending import pending_steps
 from resources import ShareProcessorResource
 
@@ -68,6 +68,7 @@ def runs_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, processor: ShareProcessorResource) -> dg.SensorResult:
+        wait_for_an_end(context.instance)
         active = active_selections(context.instance)  # before the look, which must see what those that ended did
         look = look_at(processor.keyless)
         quiet = observe(from_cursor(context.cursor, processor.settings), look.surveys, processor.settings, look.now)
