@@ -33,8 +33,9 @@ from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import format_minute
 from resources import ShareProcessorResource
 
-GROUP_BYTES = 64 << 20
-"""Batches of so many bytes together are worth a step of their own."""
+GROUP_BYTES = 512 << 20
+"""Batches of so many bytes together are worth a step of their own: some seconds of work, for a tenth of a second of
+events."""
 
 CHECKS = {
     BATCHES_ACCEPTED: "No batch of the window was rejected or failed.",
