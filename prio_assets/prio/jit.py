@@ -4,11 +4,13 @@ A kernel and the kernels that it calls stand in one file, because numba notices 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 from prio_assets.prio.cache import cache_directory
 
@@ -34,12 +36,31 @@ def _find_cache() -> tuple[str | None, str | None]:
 CACHE_DIRECTORY, CACHE_FAULT = _find_cache()
 
 
+class _KeptCode(FunctionCache):
+    """A function's machine code on disk. What a power failure damaged is compiled and written again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except Exception:  # whatever comes of unpickling
+            with suppress(OSError):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):  # such as a full disk: the next process compiles again
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for the argument types of its first call; it runs without the interpreter lock and checks no index."""
     before, config.CACHE_DIR = config.CACHE_DIR, CACHE_DIRECTORY or ""
     try:
         # numpy's rules of division: a zero divisor raises nothing, which no kernel has.
-        return numba.njit(nogil=True, cache=CACHE_DIRECTORY is not None, error_model="numpy")(function)
+        dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+        if CACHE_DIRECTORY is not None:
+            dispatcher._cache = _KeptCode(function)  # type: ignore[no-untyped-call]
+        return dispatcher  # type: ignore[no-any-return]
     finally:
         config.CACHE_DIR = before
 

@@ -83,3 +83,24 @@ def test_where_nothing_can_be_kept_kernels_are_compiled_in_memory(
     assert "machine code cannot be kept" in fault
     assert "file/kept" in fault
     assert not [*tmp_path.rglob("*.nbc")]
+
+
+@pytest.mark.parametrize("damaged", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize("left", [b"", b"\x80\x04\x95"])
+def test_damaged_machine_code_is_compiled_and_written_again(
+    tmp_path: Path, kernel_file: str, damaged: str, left: bytes
+) -> None:
+    """A power failure may cut a file that was written just before."""
+    run_kernel(kernel_file, HOME=str(tmp_path))
+    (file,) = tmp_path.rglob(damaged)
+    whole = file.stat().st_size
+    file.write_bytes(left)
+    assert run_kernel(kernel_file, HOME=str(tmp_path)) == "None"
+    assert file.stat().st_size == whole
+
+
+def test_machine_code_for_which_there_is_no_space_is_not_kept(tmp_path: Path, kernel_file: str) -> None:
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    Path(kernel_file).write_text(full + KERNEL)
+    assert run_kernel(kernel_file, HOME=str(tmp_path)) == "None"
+    assert not any(file.stat().st_size for file in (tmp_path / ".cache").rglob("*.nb*"))
