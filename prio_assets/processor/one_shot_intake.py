@@ -13,7 +13,6 @@ from prio_assets.wire import names
 from prio_assets.wire.batches import SealedBatch, Validation
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Receipt
 from prio_assets.wire.windows import to_ms
 
@@ -60,18 +59,22 @@ def _intake_and_keep(place: IntakePlace, own: OwnStore, batch: BatchName, by: st
             f"{batch.base} was left out before, by {last.by} ({last.reason}: {last.details}); `prio-assets rejections "
             "clear` has it tried again",
         )
-    intake = None
-    if own.validation(batch) is None:
+    stored, intake, packet_file_digest = own.validation(batch), None, None
+    if stored is None:
         try:
             _check_unrepeated(own, batch)
             intake = _take_in(place, batch, accept_undecryptable=accepts_undecryptable(last))
         except BatchRejected as rejected:
             own.reject(batch, rejected, by, now)
             raise
-        own.keep(intake, place.signing_key)
-    stored = _stored_validation(own, batch)
+        if own.keep(intake, place.signing_key):
+            stored, packet_file_digest = intake.as_read, intake.source.header.packet_file_digest
+        else:
+            stored = _stored_validation(own, batch)
     _send(place, batch, stored.sealed)
-    own.write_receipt(batch, _receipt(place, own, batch, stored, now))
+    if packet_file_digest is None:
+        packet_file_digest = _recorded_digest(place, own, batch, stored)
+    own.write_receipt(batch, Receipt(packet_file_digest, stored.header.packet_file_digest, to_ms(now)))
     accepted = len(stored.packets.uuids)
     if intake is None:
         return OneShotIntake(accepted, None, None)
@@ -92,7 +95,7 @@ def _take_in(place: IntakePlace, batch: BatchName, *, accept_undecryptable: bool
 
 
 def _stored_validation(own: OwnStore, batch: BatchName) -> Validation:
-    """What is stored now: the first version, whichever run computed it."""
+    """What another run has stored meanwhile."""
     stored = own.validation(batch)
     if stored is None:
         raise ObjectMissingError(f"{names.own_validation(batch)} vanished after it was written; run this again")
@@ -108,9 +111,8 @@ def _send(place: IntakePlace, batch: BatchName, sealed: SealedBatch) -> None:
     copy_in_order(place.peer_bucket, objects, sealed.three_objects())
 
 
-def _receipt(place: IntakePlace, own: OwnStore, batch: BatchName, stored: Validation, now: datetime) -> Receipt:
+def _recorded_digest(place: IntakePlace, own: OwnStore, batch: BatchName, stored: Validation) -> bytes:
     recorded = own.recorded_digest(batch, stored, {place.signing_key.identifier: place.signing_key.public})
-    if recorded is None:
-        source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
-        recorded = source.header.packet_file_digest
-    return Receipt(recorded, digest(stored.sealed.packets), to_ms(now))
+    if recorded is not None:
+        return recorded
+    return open_ingestion_batch(place.ingestion, batch, place.opener, expected=None).header.packet_file_digest

@@ -2,20 +2,26 @@
 
 from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.processor import ShareProcessor
-from prio_assets.processor.steps import OWN_VALIDATIONS, PEER_BUCKET, Copy, Create, Step
+from prio_assets.processor.steps import OWN_VALIDATIONS, PEER_BUCKET, Copy, CopyParts, Create, Step
 from prio_assets.storage.base import exists
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Receipt, encode
 from prio_assets.wire.windows import to_ms
 
 
-def steps_to_send(processor: ShareProcessor, batch: BatchName, own: Validation) -> list[Step]:
-    """Copy the stored validation `own` to the peer's bucket, the signature last, and record the receipt after it."""
-    receipt = Receipt(recorded_digest(processor, batch, own), digest(own.sealed.packets), to_ms(processor.clock()))
-    return [*_copies(processor, batch), Create(OWN_VALIDATIONS, names.receipt(batch), encode(receipt))]
+def steps_to_send(
+    processor: ShareProcessor, batch: BatchName, own: Validation, packet_file_digest: bytes | None = None
+) -> list[Step]:
+    """Copy the stored validation `own` to the peer's bucket, the signature last, and record the receipt after it.
+
+    `packet_file_digest` is that of the packet file that it was computed from; None where that has to be looked up.
+    """
+    if packet_file_digest is None:
+        packet_file_digest = recorded_digest(processor, batch, own)
+    receipt = Receipt(packet_file_digest, own.header.packet_file_digest, to_ms(processor.clock()))
+    return [_copy(processor, batch), Create(OWN_VALIDATIONS, names.receipt(batch), encode(receipt))]
 
 
 def is_at_peer(processor: ShareProcessor, batch: BatchName) -> bool:
@@ -33,13 +39,9 @@ def recorded_digest(processor: ShareProcessor, batch: BatchName, own: Validation
     return source.header.packet_file_digest
 
 
-def _copies(processor: ShareProcessor, batch: BatchName) -> list[Copy]:
+def _copy(processor: ShareProcessor, batch: BatchName) -> Step:
     source = names.own_validation(batch)
     target = names.validity_objects(batch, processor.settings.server_index)
     if processor.settings.single_object_validations:
-        return [Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.signature)]
-    return [
-        Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.packets, "packets"),
-        Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.header, "header"),
-        Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.signature, "signature"),
-    ]
+        return Copy(OWN_VALIDATIONS, source, PEER_BUCKET, target.signature)
+    return CopyParts(OWN_VALIDATIONS, source, PEER_BUCKET, target)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from prio_assets.storage.base import Store, copy_bytes, read_bytes
-from prio_assets.wire.batches import part_of_batch
-from prio_assets.wire.names import Part
+from prio_assets.storage.base import Store, copy_bytes, copy_in_order, read_bytes
+from prio_assets.wire.batches import parts_of_batch
+from prio_assets.wire.names import Objects
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Sent, encode
 from prio_assets.wire.windows import to_ms
@@ -33,16 +33,22 @@ class Create:
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy the stored bytes of one object to another storage, where they must be found afterwards.
-
-    `part` picks one of the three objects that a stored single-object batch stands for.
-    """
+    """Copy the stored bytes of one object to another storage, where they must be found afterwards."""
 
     store: str
     name: str
     target: str
     target_name: str
-    part: Part | None = None
+
+
+@dataclass(frozen=True)
+class CopyParts:
+    """Copy the three objects that a stored single-object batch stands for, the signature last."""
+
+    store: str
+    name: str
+    target: str
+    target_names: Objects
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Acknowledge:
     sent_at: datetime
 
 
-Step = Create | Copy | Acknowledge
+Step = Create | Copy | CopyParts | Acknowledge
 
 
 def take(step: Step, stores: Mapping[str, Store]) -> bool:
@@ -62,9 +68,11 @@ def take(step: Step, stores: Mapping[str, Store]) -> bool:
     match step:
         case Create(store, name, data, stop_if_taken):
             return stores[store].create(name, data) or not stop_if_taken
-        case Copy(store, name, target, target_name, part):
-            data = read_bytes(stores[store], name)
-            copy_bytes(stores[target], target_name, data if part is None else part_of_batch(data, part, name))
+        case Copy(store, name, target, target_name):
+            copy_bytes(stores[target], target_name, read_bytes(stores[store], name))
+        case CopyParts(store, name, target, target_names):
+            parts = parts_of_batch(read_bytes(stores[store], name), name)
+            copy_in_order(stores[target], target_names, parts)
         case Acknowledge(name, receipt_name, sent_at):
             stored = read_bytes(stores[STATE], name)
             stores[STATE].create(receipt_name, encode(Sent(digest(stored), to_ms(sent_at))))

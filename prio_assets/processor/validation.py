@@ -103,14 +103,17 @@ def _validate(processor: ShareProcessor, batch: BatchName, neighbours: _Neighbou
     last = processor.own.last_rejection(batch)
     if last is not None and is_rejected(last):
         return BatchOutcome(batch, BatchState.REJECTED, f"{last.reason}: {last.details}")
-    own, intake = processor.own.validation(batch), None
+    own, intake, packet_file_digest = processor.own.validation(batch), None, None
     if own is None:
         intake = _take_in(processor, batch, neighbours, accept_undecryptable=accepts_undecryptable(last))
-        processor.own.keep(intake, processor.signing_key)
+        is_first = processor.own.keep(intake, processor.signing_key)
         neighbours.add(batch, NO_UUIDS if processor.settings.peer_has_lists else intake.packets.uuids)
-        own = read_own_validation(processor, batch)  # the first that was stored stays, and it need not be this one
+        if is_first:
+            own, packet_file_digest = intake.as_read, intake.source.header.packet_file_digest
+        else:
+            own = read_own_validation(processor, batch)  # the first that was stored stays, and it need not be this one
     try:
-        state, why = _send(processor, batch, own), ""
+        state, why = _send(processor, batch, own, packet_file_digest), ""
     except OperationalError as error:
         state, why = BatchState.FAILED, str(error)
     if intake is None:
@@ -148,7 +151,7 @@ def _take_in(
     )
 
 
-def _send(processor: ShareProcessor, batch: BatchName, own: Validation) -> BatchState:
+def _send(processor: ShareProcessor, batch: BatchName, own: Validation, packet_file_digest: bytes | None) -> BatchState:
     """Send the stored validation, again where the peer has lost it; to a peer without lists only while it is safe."""
     settings = processor.settings
     stop = peer_without_lists.stop_of(window_of(batch.time, settings.period), settings)
@@ -162,5 +165,5 @@ def _send(processor: ShareProcessor, batch: BatchName, own: Validation) -> Batch
             read_ready(processor, batch)  # a pair that disagrees would cost such a peer its whole window
         except BatchRejected:
             return BatchState.WAITS_FOR_PEER
-    take_all(steps_to_send(processor, batch, own), processor.stores_by_name)
+    take_all(steps_to_send(processor, batch, own, packet_file_digest), processor.stores_by_name)
     return BatchState.SENT

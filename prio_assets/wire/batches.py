@@ -22,7 +22,7 @@ from prio_assets.errors import BatchReason, BatchRejected, MalformedError, Objec
 from prio_assets.prio.domain import MAXIMUM_BINS
 from prio_assets.prio.field import PRIME
 from prio_assets.wire.keys import SigningKey, VerificationKeys
-from prio_assets.wire.names import BatchName, Objects, Part, sum_part_objects, validity_objects
+from prio_assets.wire.names import BatchName, Objects, sum_part_objects, validity_objects
 from prio_assets.wire.packets import ValidityPackets, decode_invalid_packets, decode_validity_packets, digest
 from prio_assets.wire.records import (
     SMALL_RECORD_BYTES,
@@ -191,13 +191,12 @@ def stored_validation(data: bytes, batch: BatchName, name: str) -> Validation:
     return _checked_validation(header, sealed, batch, Objects(name, name, name))
 
 
-def part_of_batch(data: bytes, part: Part, name: str) -> bytes:
-    """One of the three objects that a batch in single-object form stands for."""
+def parts_of_batch(data: bytes, name: str) -> tuple[bytes, bytes, bytes]:
+    """Header, packets and signature object: what a batch in single-object form stands for."""
     sealed = open_single_object(data, name)
     if sealed is None:
         raise BatchRejected(BatchReason.SIGNATURE_MALFORMED, f"{name} is not a batch in single-object form")
-    header, packets, signature = sealed.three_objects()
-    return {"header": header, "packets": packets, "signature": signature}[part]
+    return sealed.three_objects()
 
 
 def read_sum_part(

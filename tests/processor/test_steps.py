@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from prio_assets.errors import ObjectConflictError, ObjectMissingError
-from prio_assets.processor.steps import PEER_BUCKET, STATE, Acknowledge, Copy, Create, take, take_all
+from prio_assets.processor.steps import PEER_BUCKET, STATE, Acknowledge, Copy, CopyParts, Create, take, take_all
+from prio_assets.wire.names import Objects
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Sent, decode
 from prio_assets.wire.windows import to_ms
+from tests.faults.material import SOUND, sealed_batch
 from tests.faults.memory_store import MemoryStore
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -28,6 +30,17 @@ def test_the_stored_version_is_copied(stores: dict[str, MemoryStore]) -> None:
     stores[STATE].create("list", b"first")
     take_all([Create(STATE, "list", b"second"), Copy(STATE, "list", PEER_BUCKET, "there")], stores)
     assert stores[PEER_BUCKET].objects == {"there": b"first"}
+
+
+def test_a_stored_batch_is_copied_as_three_objects_the_signature_last(stores: dict[str, MemoryStore]) -> None:
+    sealed = sealed_batch(SOUND, 0)
+    stores[STATE].create("stored", sealed.single_object())
+    step = CopyParts(STATE, "stored", PEER_BUCKET, Objects("header", "packets", "signature"))
+    assert take(step, stores)
+    header, packets, signature = sealed.three_objects()
+    copied = stores[PEER_BUCKET].objects
+    assert copied == {"header": header, "packets": packets, "signature": signature}
+    assert list(copied)[-1] == "signature"
 
 
 def test_a_copy_that_is_there_already_is_success(stores: dict[str, MemoryStore]) -> None:

@@ -22,7 +22,7 @@ from prio_assets.wire.batches import (
     open_header,
     open_signature,
     open_single_object,
-    part_of_batch,
+    parts_of_batch,
     read_sum_part,
     read_validation,
     seal,
@@ -266,7 +266,7 @@ def test_a_large_validation_is_read_in_either_form(form: str) -> None:
     sealed = seal(replace(HEADER, packet_file_digest=digest(packets)), packets, KEY)
     assert len(read_validation(read_from(stored(sealed, form)), BATCH, INDEX, KEYS).packets) == count
     assert stored_validation(sealed.single_object(), BATCH, "ours").sealed == sealed
-    assert part_of_batch(sealed.single_object(), "packets", "ours") == packets
+    assert parts_of_batch(sealed.single_object(), "ours") == sealed.three_objects()
 
 
 def rejected(objects: Objects, batch: BatchName = BATCH, keys: VerificationKeys = KEYS) -> BatchRejected:
