@@ -30,6 +30,18 @@ def choose_engine() -> Choice:
     return _fastest()
 
 
+@lru_cache(maxsize=1)
+def compiled_loops_allowed() -> bool:
+    """Whether what numba compiles may be used: it is there, and PRIO_ENGINE does not turn it off."""
+    if os.environ.get(ENGINE_VARIABLE):
+        return False
+    try:
+        import prio_assets.prio.jit  # noqa: F401, PLC0415 (numba is an extra, and slow to import)
+    except ImportError:
+        return False
+    return True
+
+
 def _fastest() -> Choice:
     reasons = []
     try:

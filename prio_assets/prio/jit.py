@@ -52,17 +52,23 @@ class _KeptCode(FunctionCache):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+def kernel(function: Callable[P, R], *, makes_arrays: bool = True) -> Callable[P, R]:
     """Compile for the argument types of its first call; it runs without the interpreter lock and checks no index."""
     before, config.CACHE_DIR = config.CACHE_DIR, CACHE_DIRECTORY or ""
     try:
         # numpy's rules of division: a zero divisor raises nothing, which no kernel has.
-        dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+        options: Any = {"nogil": True, "error_model": "numpy", "_nrt": makes_arrays}
+        dispatcher: Any = numba.njit(**options)(function)
         if CACHE_DIRECTORY is not None:
             dispatcher._cache = _KeptCode(function)  # type: ignore[no-untyped-call]
         return dispatcher  # type: ignore[no-any-return]
     finally:
         config.CACHE_DIR = before
+
+
+def borrowing_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """A kernel that makes no arrays, and does not count references to those it has: that costs more than a short loop."""
+    return kernel(function, makes_arrays=False)
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:

@@ -10,17 +10,30 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prio_assets.errors import BatchReason, BatchRejected, MalformedError, PacketReason
+from prio_assets.prio.choice import compiled_loops_allowed
 from prio_assets.prio.engine import KEY_ID_CHARACTERS, Chunk
 from prio_assets.prio.field import Elements, reduce
 from prio_assets.wire.columns import duplicated
-from prio_assets.wire.containers import BLOCK_BYTES, Block, blocks_of, container, encode_datum, read_records
+from prio_assets.wire.containers import (
+    BLOCK_BYTES,
+    Block,
+    blocks_of,
+    container,
+    encode_datum,
+    open_container,
+    read_further,
+    read_records,
+)
 from prio_assets.wire.uuids import HYPHENATED_LENGTH, LONGEST_TEXT, UUID_BYTES, parse_uuid_texts, uuid_characters
+
+if TYPE_CHECKING:
+    from prio_assets.wire.scan import Columns
 
 CHUNK_BYTES: Final = 8 * 2**20
 MAXIMUM_VALUE: Final = 2**32 - 1
@@ -34,6 +47,8 @@ DIGEST_BYTES: Final = 32
 
 _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
+_FEW_BYTES: Final = 2**14
+"""A smaller file is read record by record sooner than numba is loaded."""
 _VARINT_BYTES: Final = 5
 """Enough for the zigzag form of an unsigned 32-bit value."""
 
@@ -82,8 +97,7 @@ def read_chunks(
     malformed = None
     try:
         if source.peek(1):
-            records = read_records("PrioDataSharePacket", source, name, MAXIMUM_PACKETS, any_text=True)
-            yield from _chunks(records, packets_per_chunk, chunk_bytes)
+            yield from _chunks(source, name, packets_per_chunk, chunk_bytes)
     except MalformedError as error:
         malformed = str(error)
         while source.read(_READ_BYTES):
@@ -113,8 +127,8 @@ def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
     is there more than once. Values of p and above are reduced. Raises MalformedError for a file that is none.
     """
     uuids, values = _read_columns("PrioValidityPacket", ("f_r", "g_r", "h_r"), data, name)
-    usable = ((values >= 0) & (values <= MAXIMUM_VALUE)).all(axis=1) & ~duplicated(uuids)
-    f_r, g_r, h_r = reduce(values[usable].T.astype(np.uint64))
+    usable = ((values >= 0) & (values <= MAXIMUM_VALUE)).all(axis=0) & ~duplicated(uuids)
+    f_r, g_r, h_r = reduce(values[:, usable].astype(np.uint64))
     return ValidityPackets(uuids[usable], f_r, g_r, h_r)
 
 
@@ -143,10 +157,9 @@ class _HashingStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        data = self._stream.read(len(buffer))
-        self._hash.update(data)
-        buffer[: len(data)] = data
-        return len(data)
+        length: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        self._hash.update(buffer[:length])
+        return length
 
     def digest(self) -> bytes:
         return self._hash.digest()
@@ -155,35 +168,84 @@ class _HashingStream(io.RawIOBase):
 def _read_columns(
     record_name: str, number_fields: tuple[str, ...], data: bytes, name: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The packets whose UUID is well-formed: columns uuids uint8[n, 16] and numbers int64[n, number of fields].
-
-    Made slice by slice, because records as Python objects take ten times the memory.
-    """
-    source = io.BytesIO(data)
-    records = read_records(record_name, source, name, MAXIMUM_PACKETS, any_text=True) if data else iter(())
-    rows = ((_bounded(record["uuid"]), [record[field] for field in number_fields]) for record in records)
+    """The packets whose UUID is well-formed: columns uuids uint8[n, 16] and numbers int64[number of fields, n]."""
     uuids = [np.zeros((0, UUID_BYTES), dtype=np.uint8)]
-    numbers = [np.zeros((0, len(number_fields)), dtype=np.int64)]
+    numbers = [np.zeros((len(number_fields), 0), dtype=np.int64)]
+    for its_uuids, well_formed, its_numbers in _columns(record_name, number_fields, data, name):
+        uuids.append(its_uuids[well_formed])
+        numbers.append(its_numbers[:, well_formed])
+    return np.concatenate(uuids), np.concatenate(numbers, axis=1)
+
+
+def _columns(
+    record_name: str, number_fields: tuple[str, ...], data: bytes, name: str
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int64]]]:
+    """Columns of all packets, slice by slice: records as Python objects take ten times the memory."""
+    source = io.BytesIO(data)
+    if len(data) < _FEW_BYTES or not compiled_loops_allowed():
+        records = read_records(record_name, source, name, MAXIMUM_PACKETS, any_text=True) if data else iter(())
+    else:
+        from prio_assets.wire.bulk import BulkReader  # noqa: PLC0415 (numba is an extra, and slow to import)
+        from prio_assets.wire.fields import Wanted  # noqa: PLC0415
+
+        container = open_container(record_name, source, name, MAXIMUM_PACKETS)
+        reader = BulkReader(container, Wanted(record_name, number_fields), MAXIMUM_PACKETS)
+        for _, columns in reader.slices(_SLICE, 0):
+            yield columns.uuids, columns.well_formed, columns.numbers
+        records = read_further(record_name, *reader.rest(), name, MAXIMUM_PACKETS)
+    rows = ((_bounded(record["uuid"]), *(record[field] for field in number_fields)) for record in records)
     while gathered := list(islice(rows, _SLICE)):
-        parsed, well_formed = parse_uuid_texts([text for text, _ in gathered])
-        uuids.append(parsed[well_formed])
-        numbers.append(np.array([values for _, values in gathered], dtype=np.int64)[well_formed])
-    return np.concatenate(uuids), np.concatenate(numbers)
+        texts, *numbers = zip(*gathered, strict=True)
+        uuids, well_formed = parse_uuid_texts(texts)
+        yield uuids, well_formed, np.array(numbers, dtype=np.int64).reshape(-1, len(texts))
 
 
-def _chunks(records: Iterator[dict[str, Any]], packets_per_chunk: int, chunk_bytes: int) -> Iterator[Chunk]:
+def _chunks(source: BinaryIO, name: str, packets_per_chunk: int, chunk_bytes: int) -> Iterator[Chunk]:
+    record_name = "PrioDataSharePacket"
+    if not compiled_loops_allowed():
+        records = read_records(record_name, source, name, MAXIMUM_PACKETS, any_text=True)
+    else:
+        from prio_assets.wire.bulk import BulkReader  # noqa: PLC0415 (numba is an extra, and slow to import)
+        from prio_assets.wire.fields import Wanted  # noqa: PLC0415
+
+        wanted = Wanted(record_name, ("r_pit",), ("encrypted_payload", "encryption_key_id"))
+        reader = BulkReader(open_container(record_name, source, name, MAXIMUM_PACKETS), wanted, MAXIMUM_PACKETS)
+        for slab, columns in reader.slices(packets_per_chunk, chunk_bytes):
+            yield _chunk_of_columns(slab, columns)
+        records = read_further(record_name, *reader.rest(), name, MAXIMUM_PACKETS)
+    yield from _chunks_of_records(records, packets_per_chunk, chunk_bytes)
+
+
+def _chunk_of_columns(slab: memoryview, columns: "Columns") -> Chunk:
+    return Chunk(
+        buffer=slab,
+        payload_offsets=columns.offsets[0],
+        payload_lengths=columns.lengths[0],
+        uuids=columns.uuids,
+        r_pit=columns.numbers[0],
+        status=_status(columns.well_formed),
+        key_id_offsets=columns.offsets[1],
+        key_id_lengths=columns.lengths[1],
+    )
+
+
+def _status(well_formed: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(well_formed, PacketReason.ACCEPTED, PacketReason.UUID_MALFORMED).astype(np.uint8)
+
+
+def _chunks_of_records(records: Iterator[dict[str, Any]], packets_per_chunk: int, chunk_bytes: int) -> Iterator[Chunk]:
     gathered: list[_Packet] = []
     size = 0
     for record in records:
         packet = _packet(record)
         length = len(packet.payload)
         if gathered and (len(gathered) == packets_per_chunk or size + length > chunk_bytes):
-            yield _chunk(gathered)
+            yield _chunk_of_packets(gathered)
             gathered, size = [], 0
         gathered.append(packet)
         size += length
     if gathered:
-        yield _chunk(gathered)
+        yield _chunk_of_packets(gathered)
 
 
 class _Packet(NamedTuple):
@@ -206,21 +268,20 @@ def _bounded(text: str) -> str:
     return text[: LONGEST_TEXT + 1]
 
 
-def _chunk(packets: list[_Packet]) -> Chunk:
+def _chunk_of_packets(packets: list[_Packet]) -> Chunk:
     texts, payloads, r_pit, key_ids = zip(*packets, strict=True)
     stated = [key_id or b"" for key_id in key_ids]
     lengths = np.array([len(part) for part in (*payloads, *stated)], dtype=np.int64)
     offsets = np.cumsum(lengths) - lengths
     no_key_id = np.array([key_id is None for key_id in key_ids])
     uuids, well_formed = parse_uuid_texts(texts)
-    status = np.where(well_formed, PacketReason.ACCEPTED, PacketReason.UUID_MALFORMED)
     return Chunk(
         buffer=b"".join((*payloads, *stated)),
         payload_offsets=offsets[: len(packets)],
         payload_lengths=lengths[: len(packets)],
         uuids=uuids,
         r_pit=np.array(r_pit, dtype=np.int64),
-        status=status.astype(np.uint8),
+        status=_status(well_formed),
         key_id_offsets=offsets[len(packets) :],
         key_id_lengths=np.where(no_key_id, -1, lengths[len(packets) :]),
     )

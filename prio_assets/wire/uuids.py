@@ -23,11 +23,11 @@ _FORMS: Final = re.compile(
     r"(?:urn:uuid:)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
 )
 _DIGIT_PLACES: Final = np.array([place for place in range(HYPHENATED_LENGTH) if place not in HYPHENS])
-_NO_DIGIT: Final = 255
-_DIGIT_VALUES: Final = np.full(256, _NO_DIGIT, dtype=np.uint8)
-_DIGIT_VALUES[list(b"0123456789")] = range(10)
-_DIGIT_VALUES[list(b"abcdef")] = range(10, 16)
-_DIGIT_VALUES[list(b"ABCDEF")] = range(10, 16)
+NO_DIGIT: Final = 255
+DIGIT_VALUES: Final = np.full(256, NO_DIGIT, dtype=np.uint8)
+DIGIT_VALUES[list(b"0123456789")] = range(10)
+DIGIT_VALUES[list(b"abcdef")] = range(10, 16)
+DIGIT_VALUES[list(b"ABCDEF")] = range(10, 16)
 _DIGITS: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
@@ -76,9 +76,9 @@ def uuid_values(uuids: NDArray[np.uint8]) -> list[UUID]:
 def _parse_hyphenated(joined: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Columns as of `parse_uuid_texts`, of ASCII texts of 36 characters joined."""
     characters = np.frombuffer(joined.encode("ascii"), dtype=np.uint8).reshape(-1, HYPHENATED_LENGTH)
-    digits = _DIGIT_VALUES[characters[:, _DIGIT_PLACES]]
+    digits = DIGIT_VALUES[characters[:, _DIGIT_PLACES]]
     hyphens_in_place = (characters[:, HYPHENS] == ord("-")).all(axis=1)
-    well_formed = hyphens_in_place & (digits != _NO_DIGIT).all(axis=1)
+    well_formed = hyphens_in_place & (digits != NO_DIGIT).all(axis=1)
     uuids: NDArray[np.uint8] = (digits[:, 0::2] << np.uint8(4)) | (digits[:, 1::2] & np.uint8(0x0F))
     uuids[~well_formed] = 0
     return uuids, well_formed
