@@ -67,7 +67,7 @@ def kernel(function: Callable[P, R], *, makes_arrays: bool = True) -> Callable[P
 
 
 def borrowing_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """A kernel that makes no arrays, and does not count references to those it has: that costs more than a short loop."""
+    """A kernel that makes no arrays. It counts no references to those it has, which costs more than a short loop."""
     return kernel(function, makes_arrays=False)
 
 
