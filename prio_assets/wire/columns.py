@@ -39,9 +39,8 @@ def first_occurrences(uuids: Uuids) -> NDArray[np.bool_]:
 def duplicated(uuids: Uuids) -> NDArray[np.bool_]:
     """True where the UUID occurs more than once in the column, shape [n]."""
     mask = np.zeros(len(uuids), dtype=bool)
-    order, tied = _order_of_high(_words(uuids)[0])
-    if tied.any():
-        among = order[tied]
+    among = _possibly_duplicated(uuids)
+    if len(among):
         among = among[_order(uuids.take(among, axis=0))]
         starts = _starts_of_groups(uuids.take(among, axis=0))
         alone = starts.copy()
@@ -60,7 +59,7 @@ def positions(uuids: Uuids, within: Uuids) -> NDArray[np.intp]:
     order, tied = _order_of_high(high_within)
     if tied.any():
         return _positions_by_both_words(uuids, within)
-    ascending = np.argsort(high)  # looked up in this order, neighbours are found near each other in memory
+    ascending, _ = _order_of_high(high)  # looked up in this order, neighbours are found near each other in memory
     places = np.searchsorted(high_within[order], high[ascending])
     candidates = order[np.minimum(places, len(order) - 1)]
     equal = (high_within[candidates] == high[ascending]) & (low_within[candidates] == low[ascending])
@@ -125,13 +124,27 @@ def _order(uuids: Uuids) -> NDArray[np.intp]:
 
 
 def _order_of_high(high: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """The order of the high words alone, and which of the ordered tie with a neighbour; both of shape [n]."""
-    order = np.argsort(high)
-    ordered = high[order]
+    """The order of the high words but for their last bits, and which of the ordered tie with a neighbour; both [n].
+
+    Numbers that carry their place in those bits are sorted a third faster than places by numbers.
+    """
+    bits = np.uint64(len(high).bit_length())
+    keys = high >> bits << bits | np.arange(len(high), dtype=np.uint64)
+    keys.sort()
+    rough = keys >> bits
     tied = np.zeros(len(high), dtype=bool)
-    np.equal(ordered[1:], ordered[:-1], out=tied[1:])
+    np.equal(rough[1:], rough[:-1], out=tied[1:])
     tied[:-1] |= tied[1:]
-    return order, tied
+    return (keys ^ rough << bits).view(np.intp), tied
+
+
+def _possibly_duplicated(uuids: Uuids) -> NDArray[np.intp]:
+    """Where UUIDs stand that may have an equal: few, unless clients see to it. Half as many bits are sorted faster."""
+    high, low = _words(uuids)
+    folded = ((high ^ low) >> np.uint64(32)).astype(np.uint32) ^ (high ^ low).astype(np.uint32)
+    ordered = np.sort(folded)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.flatnonzero(np.isin(folded, again)) if len(again) else again.astype(np.intp)
 
 
 def _words(uuids: Uuids) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

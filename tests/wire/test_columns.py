@@ -24,9 +24,10 @@ from prio_assets.wire.uuids import uuid_columns, uuid_values
 values = st.sampled_from([0, 1, 2**64, 2**64 - 1, 2**127, 2**128 - 1, 0xAB << 120, 0xAB00 << 112]).map(
     lambda number: number.to_bytes(16, "big")
 )
-# What only an attacker sends: all high words the same, so that only the low ones tell.
+# What only an attacker sends: all high words the same, so that only the low ones tell; or high and low ones the same.
 equal_high_words = st.integers(0, 5).map(lambda low: (7 << 64 | low).to_bytes(16, "big"))
-columns = st.lists(values, max_size=12) | st.lists(values | equal_high_words, max_size=12)
+equal_words = st.integers(0, 5).map(lambda word: (word << 60 | word << 124).to_bytes(16, "big"))
+columns = st.lists(values, max_size=12) | st.lists(values | equal_high_words | equal_words, max_size=12)
 
 
 def column(items: list[bytes]) -> np.ndarray:
