@@ -92,8 +92,7 @@ def _record_lines(record: Record, name: str) -> Iterator[str]:
     if isinstance(record, BatchSignature):
         yield from _signature_lines(record, name)
     elif isinstance(record, Counted):
-        uuids = [UUID(bytes=record.uuids[start : start + 16]) for start in range(0, len(record.uuids) // 16 * 16, 16)]
-        yield from _field_lines("uuids", uuids)
+        yield from _field_lines("uuids", _uuids(record.uuids))
     else:
         for field in fields(record):  # type: ignore[arg-type]
             yield from _field_lines(field.name, _shown_value(record, field.name))
@@ -113,9 +112,19 @@ def _signature_lines(signature: BatchSignature, name: str) -> Iterator[str]:
 
 
 def _shown_value(record: Record, field: str) -> Any:
-    if isinstance(record, Totals) and field == "sum":
+    value = getattr(record, field)
+    if not isinstance(record, Totals):
+        return value
+    if field == "sum":
         return f"{len(record.sum)} values, not shown: they are shares of few people's data"
-    return getattr(record, field)
+    if field == "rejected" and value is not None:
+        return _uuids(value)
+    return value or "not known" if field == "engine" else value
+
+
+def _uuids(column: bytes) -> list[UUID]:
+    """UUIDs of 16 bytes each; what is left over is none."""
+    return [UUID(bytes=column[start : start + 16]) for start in range(0, len(column) // 16 * 16, 16)]
 
 
 def _field_lines(field: str, value: Any) -> Iterator[str]:

@@ -46,7 +46,20 @@ LISTED = ListedBatch(UUID(int=5), 1685548800000, b"\x01" * 32, b"\x02" * 32, (UU
 OWN_RECORDS: dict[str, tuple[Record, list[str]]] = {
     "totals": (
         Totals(UUID(int=5), **PARAMETERS, packet_file_digest=b"\x03" * 32, validity_digest=b"", packets=7, sum=SHARES),
-        ["packets: 7", f"packet_file_digest: {'03' * 32}", "sum: 3 values, not shown"],
+        ["packets: 7", f"packet_file_digest: {'03' * 32}", "sum: 3 values, not shown", "engine: not known"],
+    ),
+    "totals with what was left out": (
+        Totals(
+            UUID(int=5),
+            **PARAMETERS,
+            packet_file_digest=b"\x03" * 32,
+            validity_digest=b"",
+            packets=7,
+            sum=SHARES,
+            rejected=UUID(int=7).bytes + b"\x01",
+            engine="compiled, single key agreement",
+        ),
+        ["rejected: 1", f"  {UUID(int=7)}", "engine: compiled, single key agreement"],
     ),
     "rejection": (
         Rejection(UUID(int=5), "unknown_key", "by\x1b a\nstranger", None, "operator", 1685548800000, False),

@@ -1,5 +1,6 @@
 """The reference's cases through the graph: each role by itself, with the reference for its peer."""
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from prio_assets.prio import field
+from prio_assets.prio.choice import choose_engine
 from tests.cli import interop_case
 from tests.defs.daemon import definitions_at
 from tests.defs.deployments import INTEROP, ROLES, Case, parse_path_time, reference_case
@@ -117,6 +119,18 @@ def test_metadata_counts_what_the_case_says(liars: Case, instance: dg.DagsterIns
     assert metadata["clients"].value == liars.facts["truth"]["valid_clients"]
     assert metadata["bins"].value == 255
     assert "proof_invalid 14" in metadata["packets not counted by reason"].value
+    assert metadata["batches decrypted again"].value == "none"
+    assert "engine" not in metadata
+
+
+def test_what_is_decrypted_again_is_told_with_the_engine(liars: Case, instance: dg.DagsterInstance) -> None:
+    batches = len(liars.facts["batches"])
+    assert materialize(liars, instance, "facilitator", "own_validations").success
+    shutil.rmtree(liars.deployment.storage("facilitator/own_validations") / "prio-assets" / "totals")
+    result = materialize(liars, instance, "facilitator", "sum_parts")
+    metadata = result.asset_materializations_for_node("facilitator__sum_parts")[0].metadata
+    assert metadata["batches decrypted again"].value == f"missing {batches}"
+    assert metadata["engine"].value == choose_engine().engine.name
 
 
 def test_a_window_closed_for_its_minimum_is_a_success_without_a_sum(

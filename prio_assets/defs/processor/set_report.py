@@ -8,9 +8,11 @@ import dagster as dg
 
 from prio_assets.defs import metadata as keys
 from prio_assets.defs.processor.names import ALL_BATCHES_READY, PARAMETERS_AGREE, PEER_VALIDATIONS_HOLD
-from prio_assets.defs.processor.validation_report import check_of_faults, fault_table
+from prio_assets.defs.processor.validation_report import check_of_faults, engine_metadata, fault_table
 from prio_assets.defs.tables import table
 from prio_assets.errors import BatchReason, BatchRejected
+from prio_assets.processor.totals import TotalsFault, text_of_faults
+from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import ListedBatch
 from prio_assets.wire.windows import Window, format_minute, from_ms
 
@@ -44,6 +46,13 @@ def table_of_set(batches: Sequence[ListedBatch], window: Window) -> dict[str, An
         keys.BATCHES_LATE: sum(record["late"] is True for record in records),
         keys.TABLE_OF_BATCHES: table(records, {"batch": str, "time": str, "late": bool, "repeated packets": int}),
     }
+
+
+def decrypted_again_metadata(batches: Mapping[BatchName, TotalsFault]) -> dict[str, str]:
+    """How many batches of the set had no totals that serve, why, and which engine verified their packets again."""
+    if not batches:
+        return {keys.DECRYPTED_AGAIN: "none"}
+    return {keys.DECRYPTED_AGAIN: text_of_faults(batches.values())} | engine_metadata()
 
 
 def check_of_unready(unready: Mapping[UUID, BatchRejected], key: dg.AssetKey) -> dg.AssetCheckResult:

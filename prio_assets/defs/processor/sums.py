@@ -22,7 +22,14 @@ from prio_assets.defs.processor.names import (
     ProcessorKeys,
 )
 from prio_assets.defs.processor.partition import aggregation_and_window_of
-from prio_assets.defs.processor.set_report import PAIR_CHECKS, check_of_unready, checks_of_pairs, table_of_set, texts
+from prio_assets.defs.processor.set_report import (
+    PAIR_CHECKS,
+    check_of_unready,
+    checks_of_pairs,
+    decrypted_again_metadata,
+    table_of_set,
+    texts,
+)
 from prio_assets.defs.processor.validation_report import fault_table, text_of_checks
 from prio_assets.processor.window_sum import Override, WindowSum, sum_window
 from prio_assets.wire.names import sum_part_objects
@@ -118,4 +125,5 @@ def sum_metadata(
         keys.MINIMUM_CLIENTS: result.entry.minimum_clients,
         keys.LEDGER_ENTRY: result.entry.number,
         keys.OBJECTS: ", ".join(sum_part_objects(settings.instance, aggregation, window, settings.server_index)),
+        **decrypted_again_metadata(result.decrypted_again),
     } | table_of_set(result.entry.batches, window)
