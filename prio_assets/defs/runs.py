@@ -23,7 +23,7 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
-LONGEST_WAIT = 4.0
+LONGEST_WAIT = 3.0
 """Seconds that a tick waits for a run to end: the daemon begins the next tick five seconds after this one at most."""
 
 SECONDS_BETWEEN_LOOKS = 0.25
