@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.window.batches import Size, client_rows, write_batches
 from benchmarks.window.processes import Sampler
-from benchmarks.window.record import RunTimes, Tick, latest_heartbeats, runs, ticks
+from benchmarks.window.record import RunTimes, Tick, engines, heartbeats, runs, ticks
 from prio_assets.configuration import Configuration
 from prio_assets.demo.configuration_file import INSTANCE_NAME
 from prio_assets.demo.parties import PROCESSORS, Place, set_up
@@ -21,8 +21,8 @@ from prio_assets.demo.processes import Daemon, environment, run_daemon, write_se
 from prio_assets.demo.scenario import PERIOD, Fault, Plan, PlannedBatch, Rows, Topic
 from prio_assets.errors import OperationalError
 from prio_assets.ingestor.batches import draw_uuid
-from prio_assets.portal.collection import Statistic
 from prio_assets.portal.statistics import add_window
+from prio_assets.prio.choice import choose_engine
 from prio_assets.wire.names import BatchName, sum_part_objects
 from prio_assets.wire.windows import Window, window_of
 
@@ -72,10 +72,9 @@ class Watch:
     def _look(self) -> None:
         self.usage.sample()
         now = time.time()
-        if now >= self._next:  # a heartbeat is told every half minute
+        if now >= self._next:
             self._next = now + 1
-            heartbeats = latest_heartbeats(self.instance).values()
-            self.longest_silence = max([self.longest_silence, *(now - at for at in heartbeats)])
+            self.longest_silence = max([self.longest_silence, *(now - at for at in heartbeats(self.instance))])
 
 
 def measure(directory: Path, size: Size, say: Callable[[str], None]) -> Measured:
@@ -100,10 +99,11 @@ def measure(directory: Path, size: Size, say: Callable[[str], None]) -> Measured
         arrived = time.time()
         summed = _wait_for_sums(watch, place, topic, window)
         watch.until("the end of all runs", lambda: _is_idle(instance), SECONDS_TO_START)
+        _check_engine(instance)
         found = Measured(
             size, arrived, summed, runs(instance), ticks(instance), watch.usage, before, watch.longest_silence
         )
-    _check(configuration, topic, window, size, rows)
+    _check_sum(configuration, topic, window, size, rows)
     return found
 
 
@@ -143,10 +143,18 @@ def _wait_for_sums(watch: Watch, place: Place, topic: Topic, window: Window) -> 
     return {role: path.stat().st_mtime for role, path in paths.items()}
 
 
-def _check(configuration: Configuration, topic: Topic, window: Window, size: Size, rows: Rows) -> Statistic:
+def _check_engine(instance: dg.DagsterInstance) -> None:
+    """Both processors' runs name the engine that is chosen here."""
+    chosen = choose_engine().engine.name
+    for role in PROCESSORS:
+        found = engines(instance, f"{role}/own_validations")
+        if found != {chosen}:
+            raise OperationalError(f"the runs of the {role} name {found or 'no engine'}, not {chosen}")
+
+
+def _check_sum(configuration: Configuration, topic: Topic, window: Window, size: Size, rows: Rows) -> None:
     """The sum of both parts is that of the rows."""
     statistic = add_window(configuration.portal, topic.name, window)
     expected = rows.sum(axis=0, dtype=np.int64) * size.batches
     if statistic.clients != size.clients or list(statistic.sum) != expected.tolist():
         raise OperationalError(f"the sum over {statistic.clients} of {size.clients} clients is wrong")
-    return statistic

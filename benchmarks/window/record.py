@@ -8,7 +8,12 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import TICK_ID_TAG  # Dagster has no public name for it
 
+from prio_assets.defs.metadata import ENGINE
+
 PROCESS = re.compile(r"pid: (\d+)")
+DAEMONS = ("SENSOR", "QUEUED_RUN_COORDINATOR")
+"""The parts of the daemon that a window waits for; they tell every half minute that they are alive."""
+MOST_RUNS = 100
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class Tick:
     id: str
     begin: float
     end: float
+    is_failed: bool
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,25 @@ def ticks(instance: dg.DagsterInstance) -> dict[str, list[Tick]]:
     return {state.instigator_name: _ticks(instance, state) for state in instance.all_instigator_state()}
 
 
-def latest_heartbeats(instance: dg.DagsterInstance) -> dict[str, float]:
-    """When each part of the daemon last told that it is alive, in seconds since 1970."""
-    return {name: heartbeat.timestamp for name, heartbeat in instance.get_daemon_heartbeats().items()}
+def heartbeats(instance: dg.DagsterInstance) -> list[float]:
+    """When each of `DAEMONS` last told that it is alive, in seconds since 1970."""
+    found = instance.get_daemon_heartbeats()
+    return [found[name].timestamp for name in DAEMONS if name in found]
+
+
+def engines(instance: dg.DagsterInstance, asset: str) -> set[str]:
+    """The engines that the asset's materialisations name."""
+    records = instance.fetch_materializations(dg.AssetKey.from_user_string(asset), limit=MOST_RUNS).records
+    return {str(record.asset_materialization.metadata[ENGINE].value) for record in records}
 
 
 def _ticks(instance: dg.DagsterInstance, state: Any) -> list[Tick]:
     found = instance.get_ticks(state.instigator_origin_id, state.selector_id)
-    ended = (Tick(str(tick.tick_id), tick.timestamp, tick.end_timestamp) for tick in found if tick.end_timestamp)
+    ended = (
+        Tick(str(tick.tick_id), tick.timestamp, tick.end_timestamp, tick.is_failure)
+        for tick in found
+        if tick.end_timestamp
+    )
     return sorted(ended, key=lambda tick: tick.begin)
 
 

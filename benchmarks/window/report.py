@@ -66,7 +66,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from table(["processor seconds of", ""], [[kind, used] for kind, used in found["processor seconds"].items()])
     yield ""
-    columns = ("ticks", "median seconds", "longest seconds", "longest pause")
+    columns = ("ticks", "failed", "median seconds", "longest seconds", "longest pause")
     rows = [[sensor, *(figures[name] for name in columns)] for sensor, figures in found["ticks"].items()]
     yield from table(["sensor", *columns], rows)
     yield ""
@@ -110,6 +110,7 @@ def _tick_figures(ticks: Sequence[Any], arrived: float) -> dict[str, Any]:
     lasted = sorted(tick.end - tick.begin for tick in after)
     return {
         "ticks": len(after),
+        "failed": sum(tick.is_failed for tick in after),
         "median seconds": lasted[len(lasted) // 2] if lasted else 0.0,
         "longest seconds": max(lasted, default=0.0),
         "longest pause": max((later.begin - tick.begin for tick, later in pairwise(after)), default=0.0),

@@ -16,6 +16,7 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
+from prio_assets.prio.choice import choose_engine
 from prio_assets.processor.agreement import make_own_list
 from prio_assets.processor.operator_decisions import leave_out
 from prio_assets.processor.validation import validate_batches
@@ -245,6 +246,7 @@ def test_a_real_instance_on_a_bad_day(  # noqa: PLR0915 (a story: each part begi
     # A thousand batches are one run, beside the one that was killed, and ticks stay short.
     wait_for("the thousand", lambda: "batches" in record.metadata("pha/own_validations", thousand))
     assert record.metadata("pha/own_validations", thousand)["batches accepted"].value == 1000
+    assert record.metadata("pha/own_validations", thousand)["engine"].value == choose_engine().engine.name
     assert len(record.runs("pha/own_validations", thousand)) == 2
     validated = wait_for("the run's end", lambda: record.ended(record.runs("pha/own_validations", thousand)[0]))
     for sensor in ("pha_runs", "pha_discovery"):
