@@ -13,6 +13,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
 from fastavro import schemaless_reader, schemaless_writer
@@ -84,12 +85,18 @@ def container(record_name: str, blocks: Iterable[Block], sync_seed: bytes, codec
     snappy.
     """
     sync = sync_marker(sync_seed)
-    metadata = {b"avro.codec": codec.encode(), b"avro.schema": embedded_schema(record_name)}
-    entries = [_length_and(key) + _length_and(value) for key, value in metadata.items()]
-    parts = [MAGIC, encode_long(len(entries)), *entries, encode_long(0), sync]
+    parts = [_written_header(record_name, codec), sync]
     for count, block in blocks:
         parts += [encode_long(count), _length_and(compress(block, codec)), sync]
     return b"".join(parts)
+
+
+@cache
+def _written_header(record_name: str, codec: str) -> bytes:
+    """What stands before the first sync marker."""
+    metadata = {b"avro.codec": codec.encode(), b"avro.schema": embedded_schema(record_name)}
+    entries = [_length_and(key) + _length_and(value) for key, value in metadata.items()]
+    return b"".join([MAGIC, encode_long(len(entries)), *entries, encode_long(0)])
 
 
 def sync_marker(seed: bytes | memoryview) -> bytes:
@@ -132,6 +139,70 @@ def read_records(
     limits = _Limits(record_name, maximum_records, maximum_bytes)
     with _faults_of(name):
         yield from _read_records(_open(source, limits), Progress(), limits, maximum_reads, any_text)
+
+
+def read_only_record(
+    record_name: str, data: bytes, name: str, maximum_bytes: int, maximum_reads: int | None
+) -> dict[str, Any] | None:
+    """The one record of the container `data`, as `read_records` gives it and with its errors; None if there is none.
+
+    A writer's containers of one kind begin alike, so what the last few began with is not parsed anew.
+    """
+    seen = _SEEN.setdefault(record_name, deque(maxlen=_SEEN_HEADERS))
+    for header in tuple(seen) if len(data) <= maximum_bytes else ():
+        if data.startswith(header.text):
+            record = _record_after(header, record_name, data, maximum_reads)
+            if record is not None:
+                return record
+    records = list(
+        read_records(record_name, io.BytesIO(data), name, 1, maximum_bytes=maximum_bytes, maximum_reads=maximum_reads)
+    )
+    header_now = _seen_header(data)
+    if header_now is not None and header_now not in seen:
+        seen.append(header_now)
+    return records[0] if records else None
+
+
+class _SeenHeader(NamedTuple):
+    """What a container of codec null begins with, up to its sync marker, and the schema that is in it."""
+
+    text: bytes
+    schema: bytes
+
+
+_SEEN: dict[str, deque[_SeenHeader]] = {}
+_SEEN_HEADERS = 4
+"""So many writers of a kind of record are known at once: we, the peer, the ingestor."""
+_SEEN_BYTES = 2**14
+
+
+def _seen_header(data: bytes) -> _SeenHeader | None:
+    """The header to know the next time; None where it is long or its container compressed."""
+    source = io.BytesIO(data)
+    metadata = _read_header(source)
+    if source.tell() > _SEEN_BYTES or metadata.get("avro.codec", b"null") in (b"deflate", b"snappy"):
+        return None
+    return _SeenHeader(data[: source.tell()], metadata["avro.schema"])
+
+
+def _record_after(
+    header: _SeenHeader, record_name: str, data: bytes, maximum_reads: int | None
+) -> dict[str, Any] | None:
+    """The record in a container that is the header, one block and one record; None for any other."""
+    source = io.BytesIO(data)
+    source.seek(len(header.text))
+    sync = source.read(SYNC_BYTES)
+    try:
+        count, size = _read_long(source), _read_long(source)
+        end = source.tell() + size
+        if count != 1 or size < 1 or data[end:] != sync:
+            return None
+        record = _datum_reader(header.schema, record_name, maximum_reads, any_text=False)(source)
+        return record if source.tell() == end else None
+    except MemoryError:  # ours, not the data's
+        raise
+    except Exception:  # fastavro raises many types; `read_records` says what is wrong
+        return None
 
 
 def open_container(record_name: str, source: BinaryIO, name: str, maximum_records: int) -> Container:

@@ -4,7 +4,6 @@ Field names are those of `avro-schema/`. UUIDs are `uuid.UUID`, times are millis
 What a decoded record states is not checked here beyond its types: bounds and agreement are the readers' matter.
 """
 
-import io
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_
 from uuid import UUID
 
 from prio_assets.errors import MalformedError, RefusedError
-from prio_assets.wire.containers import MAXIMUM_BYTES, container, encode_datum, read_records
+from prio_assets.wire.containers import MAXIMUM_BYTES, container, encode_datum, read_only_record
 from prio_assets.wire.uuids import parse_uuid
 
 MAXIMUM_SUM = 2**32 - 1
@@ -299,20 +298,12 @@ def decode(record_type: type[R], data: bytes, name: str, maximum_bytes: int | No
     Raises MalformedError for anything but a container of exactly one such record, for a batch's UUID that is none, and
     for a sum with a value that is no unsigned 32-bit integer.
     """
-    records = list(
-        read_records(
-            record_type.schema_name,
-            io.BytesIO(data),
-            name,
-            maximum_records=1,
-            maximum_bytes=record_type.maximum_bytes if maximum_bytes is None else maximum_bytes,
-            maximum_reads=record_type.maximum_reads,
-        )
-    )
-    if not records:
+    limit = record_type.maximum_bytes if maximum_bytes is None else maximum_bytes
+    values = read_only_record(record_type.schema_name, data, name, limit, record_type.maximum_reads)
+    if values is None:
         raise MalformedError(f"{name}: holds no {record_type.schema_name} record")
     try:
-        record: R = _from_avro(cast(Hashable, record_type))(records[0])
+        record: R = _from_avro(cast(Hashable, record_type))(values)
     except MalformedError as error:
         raise MalformedError(f"{name}: {error}") from None
     if isinstance(record, SumPart | Totals):
@@ -326,13 +317,14 @@ def _check_sum(values: tuple[int, ...], name: str) -> None:
 
 
 def _to_avro(value: Any) -> Any:
+    if value is None or isinstance(value, int | float | str | bytes):
+        return value
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, tuple):
-        return [_to_avro(item) for item in value]
-    if is_dataclass(value):
-        return {field.name: _to_avro(getattr(value, field.name)) for field in fields(value)}
-    return value
+        is_sum = bool(value) and isinstance(value[0], int)
+        return list(value) if is_sum else [_to_avro(item) for item in value]
+    return {field.name: _to_avro(getattr(value, field.name)) for field in fields(value)}
 
 
 @cache
