@@ -240,7 +240,10 @@ def test_a_list_of_empty_batches_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_limits_leave_room_for_the_largest_that_honest_processors_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measured a hundredth as large: 524,287 bins; 100,000 packets that intake left out; 10,000 batches, and 600,000 packets counted elsewhere."""
+    """Measured a hundredth as large.
+
+    524,287 bins; 100,000 packets that intake left out; 10,000 batches, and 600,000 packets counted elsewhere.
+    """
     uuids = tuple(UUID(int=number, version=4) for number in range(6000))
     part = replace(SUM_PART, batch_uuids=uuids[:100], sum=(2**32 - 1,) * (MAXIMUM_BINS // 100 + 1))
     assert 100 * len(encode(part)) < SumPart.maximum_bytes
