@@ -1,6 +1,8 @@
 """The measurement: parties and batches in a fresh directory, Dagster's daemon over them, and a watch until the sum."""
 
 import os
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from benchmarks.window.record import RunTimes, Tick, engines, heartbeats, runs, 
 from prio_assets.configuration import Configuration
 from prio_assets.demo.configuration_file import INSTANCE_NAME
 from prio_assets.demo.parties import PROCESSORS, Place, set_up
-from prio_assets.demo.processes import Daemon, environment, run_daemon, write_settings
+from prio_assets.demo.processes import Daemon, environment, run_dagster, write_settings
 from prio_assets.demo.scenario import PERIOD, Fault, Plan, PlannedBatch, Rows, Topic
 from prio_assets.errors import OperationalError
 from prio_assets.ingestor.batches import draw_uuid
@@ -88,7 +90,8 @@ def measure(directory: Path, size: Size, say: Callable[[str], None]) -> Measured
     staged = {role: place.directory / "staged" / role for role in PROCESSORS}
     write_batches(size, rows, topic, window, configuration.ingestor, staged)
     os.sync()
-    with _instance(place) as instance, run_daemon(place) as daemon:  # two that make an instance's tables spoil them
+    # The instance first: two processes that make its tables at the same time spoil them.
+    with _instance(place) as instance, run_dagster(place, _dagster_dev(place)) as daemon:
         watch = Watch(daemon, instance, Sampler(daemon.process.pid))
         watch.until("a tick of each sensor", lambda: _ticking(instance), SECONDS_TO_START)
         say("the daemon is up; the batches arrive")
@@ -105,6 +108,15 @@ def measure(directory: Path, size: Size, say: Callable[[str], None]) -> Measured
         )
     _check_sum(configuration, topic, window, size, rows)
     return found
+
+
+def _dagster_dev(place: Place) -> list[str]:
+    """The daemon, the web server and a code server for each party, as most people start them."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    program = Path(sys.executable).with_name("dagster")
+    return [str(program), "dev", "--workspace", str(place.workspace), "--port", str(port)]
 
 
 def _last_window() -> Window:

@@ -1,7 +1,7 @@
 """The way from arrival to sum, as stages that follow each other without a gap: where the seconds go."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from benchmarks.window.measure import Measured
 from benchmarks.window.record import RunTimes
@@ -20,12 +20,11 @@ INTAKE = "validate_group"
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage's seconds: until the tick that saw its work, until the tick had requested the run, in the queue, until
-    the run's process had begun, in the steps of intake, and in all else of the run."""
+    """One stage's seconds: until a tick had seen its work and requested the run, in the queue, until the run's process
+    had begun, in the steps of intake, and in all else of the run."""
 
     name: str
-    waiting: float
-    ticking: float
+    requesting: float
     queueing: float
     starting: float
     intake: float
@@ -34,26 +33,30 @@ class Stage:
     @property
     def seconds(self) -> float:
         """All of them."""
-        return sum(getattr(self, each.name) for each in fields(self) if each.name != "name")
+        return self.requesting + self.queueing + self.starting + self.intake + self.working
 
 
 def stages(measured: Measured) -> Iterator[Stage]:
-    """The stages in their order; each begins where the one before ended."""
-    end = measured.arrived
+    """The stages in their order, from the first tick on; each begins where the one before ended."""
+    end = first_tick(measured)
     for name, assets in STAGES:
         run = _last(measured.runs, assets)
         done = max(measured.summed.values()) if name == "sum" else run.ended
         intake = run.seconds_of(INTAKE)
         yield Stage(
             name,
-            waiting=run.tick - end,
-            ticking=run.requested - run.tick,
+            requesting=run.requested - end,
             queueing=run.launched - run.requested,
             starting=run.started - run.launched,
             intake=intake,
             working=done - run.started - intake,
         )
         end = done
+
+
+def first_tick(measured: Measured) -> float:
+    """When the tick began that saw the batches first, in seconds since 1970."""
+    return min(run.tick for run in measured.runs)
 
 
 def seconds_of_intake(measured: Measured) -> float:

@@ -7,27 +7,28 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks.window.measure import Measured
-from benchmarks.window.path import seconds_of_intake, stages
+from benchmarks.window.path import INTAKE, first_tick, seconds_of_intake, stages
 from prio_assets.prio.choice import choose_engine
 
-CODE_SERVER, DAEMON, RUN = "code servers", "daemon", "runs"
+RUN, OTHER = "runs", "code servers"
+KINDS = {"dagster._daemon": "daemon", "dagster_webserver": "web server"}
+"""What the command lines of Dagster's own processes hold; those that begin a run's process are the code servers'."""
 MIB = 2**20
 
 
 def figures(measured: Measured) -> dict[str, Any]:
-    """All figures, as JSON can say them; seconds, from the arrival of the batches on."""
+    """All figures, as JSON can say them; a run's `requested` counts from the arrival of the batches on."""
     path = list(stages(measured))
-    total = max(measured.summed.values()) - measured.arrived
-    from_tick = total - path[0].waiting
+    seconds = max(measured.summed.values()) - first_tick(measured)
     intake = seconds_of_intake(measured)
     return {
         "engine": choose_engine().engine.name,
         "size": asdict(measured.size),
-        "seconds from arrival to both sum parts": total,
-        "seconds from tick to both sum parts": from_tick,
-        "packets per second": measured.size.clients / from_tick,
+        "seconds from arrival to tick": first_tick(measured) - measured.arrived,
+        "seconds from tick to both sum parts": seconds,
+        "packets per second": measured.size.clients / seconds,
         "seconds of intake": intake,
-        "share that is not intake": 1 - intake / from_tick,
+        "share that is not intake": 1 - intake / seconds,
         "stages": [asdict(stage) | {"seconds": stage.seconds} for stage in path],
         "runs": [_run_figures(measured, run) for run in measured.runs],
         "processor seconds": dict(processor_seconds(measured)),
@@ -41,8 +42,8 @@ def processor_seconds(measured: Measured) -> dict[str, float]:
     runs = {run.pid for run in measured.runs}
     found: dict[str, float] = defaultdict(float)
     for pid, usage in measured.usage.found.items():
-        kind = RUN if pid in runs else DAEMON if "dagster._daemon" in usage.command else CODE_SERVER
-        found[kind] += usage.seconds - measured.before.get(pid, 0.0)
+        kind = next((name for part, name in KINDS.items() if part in usage.command), OTHER)
+        found[RUN if pid in runs else kind] += usage.seconds - measured.before.get(pid, 0.0)
     return found
 
 
@@ -56,7 +57,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         f"{found['share that is not intake']:.0%} of it is not intake"
     )
     yield ""
-    names = ("waiting", "ticking", "queueing", "starting", "intake", "working", "seconds")
+    names = ("requesting", "queueing", "starting", "intake", "working", "seconds")
     yield from table(
         ["stage", *names], [[stage["name"], *(stage[name] for name in names)] for stage in found["stages"]]
     )
@@ -96,7 +97,7 @@ def _run_figures(measured: Measured, run: Any) -> dict[str, Any]:
         "queueing": run.launched - run.requested,
         "starting": run.started - run.launched,
         "steps": steps,
-        "intake": run.seconds_of("validate_group"),
+        "intake": run.seconds_of(INTAKE),
         "between steps": run.ended - run.started - steps,
         "events": run.events,
         "seconds": run.ended - run.requested,

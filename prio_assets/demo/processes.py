@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -56,10 +56,17 @@ def run_daemon(place: Place) -> Iterator[Daemon]:
 
     It talks to the code servers through sockets in the file system, so no port is taken.
     """
+    with run_dagster(place, daemon_command(place)) as daemon:
+        yield daemon
+
+
+@contextmanager
+def run_dagster(place: Place, command: Sequence[str]) -> Iterator[Daemon]:
+    """Run a command of Dagster's on the instance; at the end nothing that it started is left."""
     log = place.instance / "daemon.log"
     with log.open("wb") as output, _interrupted_by_termination():
         process = subprocess.Popen(
-            daemon_command(place),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
