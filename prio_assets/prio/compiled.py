@@ -162,7 +162,8 @@ class CompiledEngine:
         domain, server_index = _domain(parameters.bins), parameters.server_index
         lengths = chunk.payload_lengths[tried]
         scratch = _scratch(domain, server_index, int(lengths.max(initial=0)))
-        buffer = np.frombuffer(chunk.buffer, dtype=np.uint8)
+        # Never writeable: for another type of argument the kernels would be compiled once more.
+        buffer = np.frombuffer(memoryview(chunk.buffer).toreadonly(), dtype=np.uint8)
         offsets, r_form = chunk.payload_offsets[tried], field.multiply(r_pit[tried], int(_ONE_FORM))
         with self._libcrypto.decryption() as decryption, self._libcrypto.stream() as stream:
             _verify_packets(

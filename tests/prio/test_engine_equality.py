@@ -1,6 +1,7 @@
 """The compiled engines against the plain one, to the bit: any mixture of honest, faulty and hostile packets."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prio_assets.errors import PacketReason
+from prio_assets.prio import compiled
 from prio_assets.prio.domain import domain_size, proof_length
 from prio_assets.prio.encryption import OVERHEAD, PacketDecryptionKey, encrypt
 from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters
@@ -231,7 +233,15 @@ def test_words_that_are_no_elements_are_dropped(engine: Engine) -> None:
 
 def test_a_payload_outside_of_the_buffer_never_reaches_a_compiled_loop(engine: Engine) -> None:
     chunk = chunk_of([bytes(OVERHEAD)], [1000])
-    for offset, length in ((-1, OVERHEAD), (4, OVERHEAD + 3), (0, -1)):
+    for offset, length in ((-1, OVERHEAD), (4, len(chunk.buffer) - 3), (0, -1)):
         chunk.payload_offsets[0], chunk.payload_lengths[0] = offset, length
         with pytest.raises(IndexError):
             engine.verify(chunk, KEYS, VerificationParameters(5, 0))
+
+
+@pytest.mark.parametrize("server_index", [0, 1])
+def test_every_kind_of_buffer_uses_the_same_machine_code(engine: Engine, server_index: int) -> None:
+    chunk = chunk_of([encrypt(KEYS[0].public_point, bytes(32))], [1000])
+    for buffer in (chunk.buffer, memoryview(chunk.buffer), memoryview(bytearray(chunk.buffer))):
+        assert_equal_to_plain(engine, replace(chunk, buffer=buffer), KEYS, VerificationParameters(5, server_index))
+    assert len(compiled._verify_packets.signatures) == 1
