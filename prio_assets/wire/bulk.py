@@ -6,10 +6,13 @@ about is left, with all that follows, to the reader of records.
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from prio_assets.errors import MalformedError
 from prio_assets.wire.containers import Container, Progress
 from prio_assets.wire.fields import Wanted, field_table
 from prio_assets.wire.scan import DOUBT, FULL, POSITION, Columns, FieldTable, scan
@@ -17,8 +20,10 @@ from prio_assets.wire.uuids import UUID_BYTES
 
 FIRST_SLAB_BYTES: Final = 2**20
 """Of the first slab; each has twice as many as the one before, up to SLAB_BYTES."""
-SLAB_BYTES: Final = 8 * 2**20
-"""A record that is greater is read as a record: none of any bins is."""
+SLAB_BYTES: Final = 4 * 2**20
+"""Enough for chunks of some hundred packets; more would not be in the processor's cache from reading to verifying."""
+LONGEST_RECORD: Final = 5 * 2**20
+"""What is longer is read as a record: a packet of the most bins has 4 MiB."""
 
 
 class Slice(NamedTuple):
@@ -29,10 +34,7 @@ class Slice(NamedTuple):
 
 
 class BulkReader:
-    """Reads the packets of a container whose header is read, once, as far as the scanner is sure.
-
-    `container.source.readinto` must fill what it is given unless the source ends.
-    """
+    """Reads the packets of a container whose header is read, once, as far as the scanner is sure."""
 
     def __init__(self, container: Container, wanted: Wanted, maximum_packets: int) -> None:
         self._container = container
@@ -56,9 +58,10 @@ class BulkReader:
                 yield Slice(self._slab.data, columns)
             if stop == FULL:
                 continue
-            if stop == DOUBT or self._at_end or len(self._slab) - self._state[POSITION] >= SLAB_BYTES:
+            left = self._slab[self._state[POSITION] :]
+            if stop == DOUBT or self._at_end or len(left) >= LONGEST_RECORD:
                 break
-            self._next_slab(size)
+            self._next_slab(left, max(size, 2 * len(left)))
             size = min(2 * size, SLAB_BYTES)
 
     def rest(self) -> tuple[Container, Progress]:
@@ -67,14 +70,13 @@ class BulkReader:
         ahead = _Ahead(self._slab.data[position:], self._container.source)
         return self._container._replace(source=io.BufferedReader(ahead)), Progress(*progress)
 
-    def _next_slab(self, size: int) -> None:
+    def _next_slab(self, left: NDArray[np.uint8], size: int) -> None:
         """A slab that begins with what is left of the one before."""
-        left = self._slab[self._state[POSITION] :]
         slab = np.empty(size, dtype=np.uint8)
         slab[: len(left)] = left
-        read = self._container.source.readinto(slab.data[len(left) :])  # type: ignore[attr-defined]
-        self._at_end = len(left) + read < size
-        self._slab = slab[: len(left) + read]
+        length = len(left) + _read_into(self._container.source, slab.data[len(left) :])
+        self._at_end = length < size
+        self._slab = slab[:length]
         self._state[POSITION] = 0
 
     def _scan(self, table: FieldTable, most_rows: int, byte_limit: int) -> tuple[Columns, int]:
@@ -89,6 +91,15 @@ class BulkReader:
         )
         found, stop = scan(self._slab, self._state, self._sync, self._maximum_packets, byte_limit, table, columns)
         return columns.first(found), stop
+
+
+def _read_into(source: BinaryIO, buffer: memoryview) -> int:
+    """How many bytes of the buffer are read: fewer than it has if the source ends, or is at fault, which it remains."""
+    length = 0
+    with suppress(MalformedError):
+        while read := source.readinto1(buffer[length:]):  # type: ignore[attr-defined]
+            length += read
+    return length
 
 
 class _Ahead(io.RawIOBase):

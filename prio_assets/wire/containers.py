@@ -265,42 +265,48 @@ def _open(source: BinaryIO, limits: _Limits) -> Container:
 
 
 class _Decompressing(io.RawIOBase):
-    """The blocks of a compressed container as one of codec null has them; holds one block."""
+    """The blocks of a compressed container as one of codec null has them; holds one block.
+
+    What follows a fault is never given: whoever reads on meets the fault again.
+    """
 
     def __init__(self, source: BinaryIO, codec: str, limits: _Limits) -> None:
         self._source = source
         self._codec = codec
         self._limits = limits
-        self._stated = 0
-        self._parts: deque[bytes | memoryview] = deque()
+        self._parts = self._decompress()
+        self._part = memoryview(b"")
+        self._fault: MalformedError | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        if not self._parts:
-            self._parts.extend(self._next_block())
-        if not self._parts:
-            return 0
-        part = self._parts.popleft()
-        now = part[: len(buffer)]
+        if self._fault:
+            raise self._fault
+        try:
+            self._part = self._part or memoryview(next(self._parts, b""))
+        except MalformedError as error:
+            self._fault = error
+            raise
+        now = self._part[: len(buffer)]
+        self._part = self._part[len(now) :]
         buffer[: len(now)] = now
-        if len(part) > len(now):
-            self._parts.appendleft(memoryview(part)[len(now) :])
         return len(now)
 
-    def _next_block(self) -> Iterable[bytes]:
-        """Its frame, its records and its sync marker; nothing at the source's end."""
-        count = _read_long_or_end(self._source)
-        if count is None:
-            return ()
-        self._stated += count
-        self._limits.check_count(self._stated)
-        size = _read_size(self._source, count)
-        if size > self._limits.maximum_bytes:
-            raise MalformedError(f"a compressed block is over the limit of {self._limits.maximum_bytes} bytes")
-        block = decompress(_take(self._source, size), self._codec, self._limits.maximum_bytes)
-        return encode_long(count) + encode_long(len(block)), block, _take(self._source, SYNC_BYTES)
+    def _decompress(self) -> Iterator[bytes]:
+        stated = 0
+        while (count := _read_long_or_end(self._source)) is not None:
+            stated += count
+            self._limits.check_count(stated)
+            size = _read_size(self._source, count)
+            if size > self._limits.maximum_bytes:
+                raise MalformedError(f"a compressed block is over the limit of {self._limits.maximum_bytes} bytes")
+            block = decompress(_take(self._source, size), self._codec, self._limits.maximum_bytes)
+            yield encode_long(count) + encode_long(len(block))
+            if block:  # nothing would look like the end
+                yield block
+            yield _take(self._source, SYNC_BYTES)
 
 
 def _read_records(
