@@ -198,18 +198,19 @@ def _walk(root: Path, folder: str, wanted: _Range) -> Iterator[tuple[str, int]]:
             if name.count("/") < MAXIMUM_COMPONENTS and wanted.may_hold_below(name):
                 yield from _walk(root, name, wanted)
         elif wanted.holds(name):
-            size = _size(root / name)
+            size = _size(root, name)
             if size is not None:
                 yield name, size
 
 
-def _size(path: Path) -> int | None:
+def _size(root: Path, name: str) -> int | None:
     """The file's length in bytes, None if it was deleted meanwhile."""
-    with _Failures(path):
-        try:
-            return path.lstat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+    try:
+        return os.lstat(f"{root}/{name}").st_size  # a Path of each name would cost more than the call
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _failure(root / name, error) from error
 
 
 def _entries(directory: Path) -> list[str]:

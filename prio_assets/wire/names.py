@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -32,7 +33,8 @@ _RESERVED_AGGREGATIONS = {"", ".", "..", "task-markers", "batch-lists", "prio-as
 _RESERVED_INSTANCES = {"", ".", "..", "state", "ledger", "counted", "sent", "batch-lists"}
 
 _MINUTE_LENGTH = len("YYYY/MM/DD/HH/MM")
-_UUID_LENGTH = 36
+_BASE_LENGTH = len("/") + _MINUTE_LENGTH + len("/") + 36
+"""Of a batch's base after its aggregation, which is of any length."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _WINDOW = re.compile(r"([0-9]{12})-([0-9]{12})\.(.*)", re.DOTALL)
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
@@ -302,17 +304,24 @@ def _parse_batch_object(name: str, parts: Mapping[str, Part]) -> tuple[BatchName
 
 def _parse_batch(name: str) -> tuple[BatchName, str] | None:
     """The batch whose base `name` begins with, and what follows the base."""
-    aggregation, _, rest = name.partition("/")
-    minute, separator, rest = (
+    end = name.find("/") + _BASE_LENGTH
+    batch = _batch_of_base(name[:end])
+    return None if batch is None else (batch, name[end:])
+
+
+@lru_cache(maxsize=2**16)
+def _batch_of_base(base: str) -> BatchName | None:
+    """The batch of this base. Sensors parse the same names at every tick, and a batch has six objects and more."""
+    aggregation, _, rest = base.partition("/")
+    minute, separator, uuid = (
         rest[:_MINUTE_LENGTH],
         rest[_MINUTE_LENGTH : _MINUTE_LENGTH + 1],
         rest[_MINUTE_LENGTH + 1 :],
     )
-    uuid, suffix = rest[:_UUID_LENGTH], rest[_UUID_LENGTH:]
     if not is_aggregation(aggregation) or separator != "/" or not _UUID.fullmatch(uuid):
         return None
     try:
-        return BatchName(aggregation, parse_minute(minute), UUID(uuid)), suffix
+        return BatchName(aggregation, parse_minute(minute), UUID(uuid))
     except MalformedError:
         return None
 
