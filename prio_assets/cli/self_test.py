@@ -18,6 +18,7 @@ from prio_assets.ingestor.client import PublicPoints, random_rows, upload
 from prio_assets.prio import field
 from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Engine, Verification, VerificationParameters
+from prio_assets.prio.field import Elements
 from prio_assets.prio.plain import PlainEngine
 from prio_assets.prio.verifier import proofs_hold
 from prio_assets.wire.keys import generate_packet_key_text, parse_packet_decryption_key
@@ -29,11 +30,13 @@ from prio_assets.wire.packets import (
     encode_validity_packets,
     read_chunks,
 )
+from prio_assets.wire.uuids import UUID_BYTES
 
 CLIENTS: Final = 19
 """The last one's packets are damaged. Of groups of eight points, the third is partly filled."""
 
 BINS: Final = 10
+ROWS: Final = 1000
 ROLES: Final = ("PHA", "facilitator")
 
 
@@ -75,9 +78,16 @@ def _damaged(payload: bytes) -> bytes:
 def _verify(engine: Engine, file: bytes, key: PacketDecryptionKey, server_index: int) -> Verification:
     (chunk,) = read_chunks(io.BytesIO(file), digest(file), "the self-test's packets", CLIENTS)
     result = engine.verify(chunk, [key], VerificationParameters(BINS, server_index))
-    written = encode_validity_packets(ValidityPackets(chunk.uuids, *result[:3]), sync_seed=digest(file))
-    read = decode_validity_packets(written, "the self-test's validation")
-    return result._replace(f_r=read.f_r, g_r=read.g_r, h_r=read.h_r)
+    return result._replace(**_written_and_read(result))
+
+
+def _written_and_read(result: Verification) -> dict[str, Elements]:
+    """The columns of a validation as the other processor reads them, of one that is as large as those of work."""
+    uuids = np.arange(2 * ROWS, dtype=np.uint64).view(np.uint8).reshape(ROWS, UUID_BYTES)
+    columns = {name: getattr(result, name) for name in ("f_r", "g_r", "h_r")}
+    packets = ValidityPackets(uuids, **{name: np.resize(column, ROWS) for name, column in columns.items()})
+    read = decode_validity_packets(encode_validity_packets(packets, sync_seed=b""), "the self-test's validation")
+    return {name: getattr(read, name)[:CLIENTS] for name in columns}
 
 
 def _compare_with_rows(results: list[Verification], rows: np.ndarray) -> list[str]:

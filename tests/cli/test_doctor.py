@@ -14,8 +14,8 @@ from prio_assets.prio.choice import Choice, choose_engine
 from prio_assets.prio.engine import Engine, Verification
 from prio_assets.prio.plain import PlainEngine
 from tests.cli.conftest import CASE, Deployed
-from tests.cli.interop_case import ROLES
-from tests.cli.program import error, run
+from tests.cli.interop_case import ROLES, Case, arguments
+from tests.cli.program import error, run, run_apart
 from tests.prio.engines import ENGINES
 
 
@@ -204,3 +204,57 @@ def test_a_file_that_is_not_valid_is_a_fault(tmp_path: Path) -> None:
     result = run("doctor", "--configuration", tmp_path / "prio.yaml")
     assert "the first: configuration: " in error(result, 1)
     assert "prio.yaml: processors: " in result.stdout
+
+
+AFTER_THE_SELF_TEST = """
+import atexit, sys
+from prio_assets.cli.self_test import faults_of
+from prio_assets.prio.choice import choose_engine
+def kernels():
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("prio_assets.")]
+    found = {(module.__name__, name): value for module in modules for name, value in vars(module).items()}
+    return {key: len(value.signatures) for key, value in found.items() if hasattr(value, "signatures")}
+assert faults_of(choose_engine().engine) == []
+before = kernels()
+atexit.register(lambda: print("compiled:", *(kernels().items() - before.items()), file=sys.stderr))
+"""
+
+
+def test_after_the_self_test_nothing_is_left_to_compile(tmp_path: Path) -> None:
+    """In an image in whose build the doctor ran. Batch and validations are so large that they are read in bulk."""
+    batch = {"time": CASE.batches[0]["time"], "id": "11111111-2222-4333-8444-555555555555"}
+    keys = {name: (CASE.keys[name]["private_pkcs8_b64"], CASE.keys[name]["id"]) for name in (*ROLES, "ingestor")}
+    sample = {
+        "aggregation_id": CASE.facts["aggregation"],
+        "date": batch["time"],
+        "batch_id": batch["id"],
+        "dimension": 3,
+        "packet_count": 400,
+        "epsilon": 1,
+        "batch_start_time": 1,
+        "batch_end_time": 2,
+        "batch_signing_private_key": keys["ingestor"][0],
+        "batch_signing_private_key_identifier": keys["ingestor"][1],
+        "pha_ecies_public_key": CASE.keys["packet_decryption"]["pha"][0],
+        "facilitator_ecies_public_key": CASE.keys["packet_decryption"]["facilitator"][0],
+        "peer_output": tmp_path / "pha",
+        "facilitator_output": tmp_path / "facilitator",
+    }
+    assert run(*arguments("generate-ingestion-sample", sample)).exit_code == 0
+    steps = []
+    for role in (0, 1):
+        case = Case(CASE.name, role)
+        places = {"ingestor_input": tmp_path / case.role, "own_output": tmp_path / f"{case.role}-own"}
+        steps.append(arguments("intake-batch", case.intake_options(batch, tmp_path / f"{case.peer}-peer", **places)))
+    pha = Case(CASE.name, 0)
+    places = {
+        "ingestor_input": tmp_path / "pha",
+        "peer_input": tmp_path / "pha-peer",
+        "own_input": tmp_path / "pha-own",
+    }
+    only = {"batch_id": [batch["id"]], "batch_time": [batch["time"]]}
+    steps.append(arguments("aggregate", pha.aggregate_options(tmp_path / "portal", **places, **only)))
+    for step in steps:
+        done = run_apart(*step, env={}, first=AFTER_THE_SELF_TEST)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines()[-1] == "compiled:"
