@@ -21,8 +21,6 @@ from prio_assets.prio.engine import KEY_ID_CHARACTERS, Chunk
 from prio_assets.prio.field import Elements, reduce
 from prio_assets.wire.columns import duplicated
 from prio_assets.wire.containers import (
-    BLOCK_BYTES,
-    Block,
     blocks_of,
     container,
     encode_datum,
@@ -30,7 +28,8 @@ from prio_assets.wire.containers import (
     read_further,
     read_records,
 )
-from prio_assets.wire.uuids import HYPHENATED_LENGTH, LONGEST_TEXT, UUID_BYTES, parse_uuid_texts, uuid_characters
+from prio_assets.wire.rows import blocks_of_rows
+from prio_assets.wire.uuids import LONGEST_TEXT, UUID_BYTES, parse_uuid_texts
 
 if TYPE_CHECKING:
     from prio_assets.wire.scan import Columns
@@ -49,8 +48,6 @@ _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
 _FEW_BYTES: Final = 2**14
 """A smaller file is read record by record sooner than numba is loaded."""
-_VARINT_BYTES: Final = 5
-"""Enough for the zigzag form of an unsigned 32-bit value."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +113,8 @@ def encode_ingestion_packets(packets: Iterable[IngestionPacket], sync_seed: byte
 
 def encode_validity_packets(packets: ValidityPackets, sync_seed: bytes) -> bytes:
     """The file of the packets, in order. Zero packets give a header only."""
-    data = [_text_data(packets.uuids), *(_long_data(values) for values in (packets.f_r, packets.g_r, packets.h_r))]
-    return container("PrioValidityPacket", _blocks_of_rows(data), sync_seed)
+    blocks = blocks_of_rows(packets.uuids, (packets.f_r, packets.g_r, packets.h_r))
+    return container("PrioValidityPacket", blocks, sync_seed)
 
 
 def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
@@ -134,7 +131,7 @@ def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
 
 def encode_invalid_packets(uuids: NDArray[np.uint8], sync_seed: bytes) -> bytes:
     """The file of packets uint8[n, 16] that are not in a sum, in order. Zero packets give a header only."""
-    return container("PrioInvalidPacket", _blocks_of_rows([_text_data(uuids)]), sync_seed)
+    return container("PrioInvalidPacket", blocks_of_rows(uuids, ()), sync_seed)
 
 
 def decode_invalid_packets(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -172,8 +169,9 @@ def _read_columns(
     uuids = [np.zeros((0, UUID_BYTES), dtype=np.uint8)]
     numbers = [np.zeros((len(number_fields), 0), dtype=np.int64)]
     for its_uuids, well_formed, its_numbers in _columns(record_name, number_fields, data, name):
-        uuids.append(its_uuids[well_formed])
-        numbers.append(its_numbers[:, well_formed])
+        all_are = bool(well_formed.all())  # and then nothing is copied
+        uuids.append(its_uuids if all_are else its_uuids[well_formed])
+        numbers.append(its_numbers if all_are else its_numbers[:, well_formed])
     return np.concatenate(uuids), np.concatenate(numbers, axis=1)
 
 
@@ -285,39 +283,3 @@ def _chunk_of_packets(packets: list[_Packet]) -> Chunk:
         key_id_offsets=offsets[len(packets) :],
         key_id_lengths=np.where(no_key_id, -1, lengths[len(packets) :]),
     )
-
-
-_Data = tuple[NDArray[np.uint8], NDArray[np.bool_]]
-"""Encodings of one field of n records, each in a row of bytes [n, width], and which bytes of it there are."""
-
-
-def _text_data(uuids: NDArray[np.uint8]) -> _Data:
-    """UUIDs as Avro strings."""
-    rows = np.empty((len(uuids), 1 + HYPHENATED_LENGTH), dtype=np.uint8)
-    rows[:, 0] = 2 * HYPHENATED_LENGTH
-    rows[:, 1:] = uuid_characters(uuids)
-    return rows, np.ones(rows.shape, dtype=np.bool_)
-
-
-def _long_data(values: Elements) -> _Data:
-    """Values below 2^32 as Avro longs: doubled (zigzag), then 7 bits a byte from the lowest."""
-    shifts = np.arange(_VARINT_BYTES, dtype=np.uint64) * np.uint64(7)
-    rest = (values.astype(np.uint64) << np.uint64(1))[:, np.newaxis] >> shifts
-    continued = rest > np.uint64(0x7F)
-    rows: NDArray[np.uint8] = (rest & np.uint64(0x7F)).astype(np.uint8) | (continued.astype(np.uint8) << np.uint8(7))
-    present = np.ones(rows.shape, dtype=np.bool_)
-    present[:, 1:] = continued[:, :-1]
-    return rows, present
-
-
-def _blocks_of_rows(fields: list[_Data]) -> Iterator[Block]:
-    """The records of which `fields` are the encoded fields, in the blocks that `blocks_of` makes of the same."""
-    rows, present = (np.concatenate(part, axis=1) for part in zip(*fields, strict=True))
-    data = rows[present].tobytes()
-    ends = np.cumsum(present.sum(axis=1))
-    first, start = 0, 0
-    while first < len(ends):
-        last = min(int(np.searchsorted(ends, start + BLOCK_BYTES)), len(ends) - 1)
-        end = int(ends[last])
-        yield last + 1 - first, data[start:end]
-        first, start = last + 1, end

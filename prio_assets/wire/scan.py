@@ -72,7 +72,7 @@ class Columns(NamedTuple):
 FULL: Final = -1
 """The columns are full."""
 SHORT: Final = -2
-"""What begins here goes on behind the data."""
+"""What begins here goes on behind the data, or behind its block."""
 DOUBT: Final = -3
 
 POSITION: Final = 0
@@ -254,11 +254,8 @@ def scan(
         elif row == columns.well_formed.size:
             return row, FULL
         else:
-            whole = bytes_left <= data.size - start
-            end = start + bytes_left if whole else data.size
+            end = start + min(bytes_left, data.size - start)
             position = _scan_record(data, start, end, table, columns, row)
-            if position == SHORT and whole:  # the record goes on behind its block
-                return row, DOUBT
             if position >= 0:
                 taken += columns.lengths[0, row] if columns.lengths.shape[0] else 0
                 if row and taken > byte_limit:

@@ -28,7 +28,7 @@ DIGIT_VALUES: Final = np.full(256, NO_DIGIT, dtype=np.uint8)
 DIGIT_VALUES[list(b"0123456789")] = range(10)
 DIGIT_VALUES[list(b"abcdef")] = range(10, 16)
 DIGIT_VALUES[list(b"ABCDEF")] = range(10, 16)
-_DIGITS: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+DIGITS: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
 def parse_uuid(text: str) -> UUID:
@@ -58,8 +58,8 @@ def parse_uuid_texts(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[n
 def uuid_characters(uuids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The hyphenated lower-case texts as ASCII, uint8[n, 36]."""
     characters = np.full((len(uuids), HYPHENATED_LENGTH), ord("-"), dtype=np.uint8)
-    characters[:, _DIGIT_PLACES[0::2]] = _DIGITS[uuids >> 4]
-    characters[:, _DIGIT_PLACES[1::2]] = _DIGITS[uuids & 0x0F]
+    characters[:, _DIGIT_PLACES[0::2]] = DIGITS[uuids >> 4]
+    characters[:, _DIGIT_PLACES[1::2]] = DIGITS[uuids & 0x0F]
     return characters
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from prio_assets.errors import BatchReason, BatchRejected, MalformedError, Packe
 from prio_assets.prio.engine import Chunk
 from prio_assets.prio.field import PRIME
 from prio_assets.wire import packets as packets_module
+from prio_assets.wire import rows as rows_module
 from prio_assets.wire.packets import (
     IngestionPacket,
     ValidityPackets,
@@ -245,6 +246,19 @@ def test_validity_files_of_many_blocks_are_the_same_too(count: int) -> None:
     data = encode_validity_packets(packets, b"")
     assert data == write_container("PrioValidityPacket", validity_rows(packets), b"")
     assert validity_rows(decode_validity_packets(data, "x")) == validity_rows(packets)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(validity_packets)
+def test_rows_are_written_the_same_with_and_without_compiled_loops(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch, packets: ValidityPackets
+) -> None:
+    monkeypatch.setattr(rows_module, "FEW_ROWS", 1)
+    monkeypatch.setattr(rows_module, "compiled_loops_allowed", lambda: compiled)
+    assert encode_validity_packets(packets, b"") == write_container("PrioValidityPacket", validity_rows(packets), b"")
+    uuids = [{"uuid": text} for text in uuid_texts(packets.uuids)]
+    assert encode_invalid_packets(packets.uuids, b"") == write_container("PrioInvalidPacket", uuids, b"")
 
 
 def test_every_validity_file_of_the_reference_is_what_fastavro_reads() -> None:
