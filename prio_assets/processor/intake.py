@@ -7,7 +7,7 @@ Whatever makes a packet unusable costs that packet and is counted by reason; wha
 from collections import Counter
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.packets import ValidityPackets, digest, encode_validity_packets
 from prio_assets.wire.records import Totals, ValidityHeader
+
+_SHOWN_KEY_IDS: Final = 10
+"""So many of the key identifiers that packets state which do not decrypt are told."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def take_in(
                 f"no packet of {source.packets_name} is usable ({text_of_reasons(rejected)})",
             )
     columns = (verified.uuids, verified.f_r, verified.g_r, verified.h_r)
-    packets = ValidityPackets(*(column[accepted] for column in columns))
+    packets = ValidityPackets(*(columns if accepted.all() else (column[accepted] for column in columns)))
     header, validation = _seal_validation(source, packets, signing_key)
     left_out = verified.uuids[~accepted & (verified.status != PacketReason.UUID_MALFORMED)]
     totals = make_totals(source, header.packet_file_digest, verified.data_sum, len(packets), left_out)
@@ -104,6 +107,7 @@ def _verify(source: IngestionBatch) -> _Verified:
         for position in np.flatnonzero(verification.status == PacketReason.UNDECRYPTABLE):
             stated = chunk.encryption_key_id(position)
             failed_key_ids.add(quoted(stated) if stated else "none stated")
+        failed_key_ids = set(sorted(failed_key_ids)[:_SHOWN_KEY_IDS])  # clients could state millions
     uuids, f_r, g_r, h_r, status = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _Verified(uuids, f_r, g_r, h_r, status, data_sum, key_agreements, frozenset(failed_key_ids))
 
@@ -111,7 +115,7 @@ def _verify(source: IngestionBatch) -> _Verified:
 def _check_decryption(verified: _Verified, limit: float, source: IngestionBatch) -> None:
     failed = int((verified.status == PacketReason.UNDECRYPTABLE).sum())
     if failed and (failed == verified.key_agreements or failed > limit * verified.key_agreements):
-        stated = ", ".join(sorted(verified.failed_key_ids)[:10])
+        stated = ", ".join(sorted(verified.failed_key_ids))
         raise UndecryptableBatchError(
             f"{failed} of {verified.key_agreements} packets of {source.packets_name} decrypt with no configured packet "
             f"key (encryption key ids: {stated}); add the missing key, or accept that these packets are lost"

@@ -87,7 +87,8 @@ def container(record_name: str, blocks: Iterable[Block], sync_seed: bytes, codec
     sync = sync_marker(sync_seed)
     parts = [_written_header(record_name, codec), sync]
     for count, block in blocks:
-        parts += [encode_long(count), _length_and(compress(block, codec)), sync]
+        data = compress(block, codec)
+        parts += [encode_long(count), encode_long(len(data)), data, sync]
     return b"".join(parts)
 
 
