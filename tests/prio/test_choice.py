@@ -6,7 +6,7 @@ import pytest
 
 from prio_assets.errors import ConfigurationError
 from prio_assets.prio import libcrypto, multibuffer
-from prio_assets.prio.choice import Choice, choose_engine
+from prio_assets.prio.choice import Choice, choose_engine, compiled_loops_allowed
 from prio_assets.prio.plain import PlainEngine
 
 NEEDS_NUMBA = ("compiled", "jit", "libcrypto", "multibuffer")
@@ -48,6 +48,22 @@ def test_without_numba_the_engine_is_the_plain_one(monkeypatch: pytest.MonkeyPat
     choice = choose()
     assert isinstance(choice.engine, PlainEngine)
     assert "pip install 'prio-assets[fast]'" in choice.reasons[0]
+
+
+@pytest.mark.parametrize(("wish", "allowed"), [("plain", False), ("", True)])
+def test_a_plain_engine_means_plain_reading_and_writing(
+    wish: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRIO_ENGINE", wish)
+    assert compiled_loops_allowed.__wrapped__() is allowed
+
+
+def test_without_numba_no_loop_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NEEDS_NUMBA:
+        monkeypatch.delitem(sys.modules, f"prio_assets.prio.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delenv("PRIO_ENGINE", raising=False)
+    assert compiled_loops_allowed.__wrapped__() is False
 
 
 def test_without_a_libcrypto_the_engine_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,15 @@ def test_the_scanner_leaves_nothing_of_a_good_file(
 
 
 @every_file
+def test_where_no_loop_is_compiled_nothing_is_scanned(
+    record_name: str, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = READERS[record_name](data)
+    monkeypatch.setattr(bulk, "scan", None)
+    assert outcome_by_record(READERS[record_name], data) == expected
+
+
+@every_file
 def test_a_file_that_is_cut_off_anywhere(record_name: str, data: bytes) -> None:
     read = READERS[record_name]
     for length in range(len(data)):
