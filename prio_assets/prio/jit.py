@@ -15,6 +15,8 @@ from numba.core.caching import FunctionCache
 from prio_assets.prio.cache import cache_directory
 
 config: Any = numba.config  # its attributes are made when it is imported
+if config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT turns it off")  # interpreted, kernels can't call libraries
 
 P = ParamSpec("P")
 R = TypeVar("R")

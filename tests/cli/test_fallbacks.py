@@ -50,6 +50,7 @@ PLAIN, SINGLE = "plain", "compiled, single key agreement"
 LACKS = {
     "wish": Lack(PLAIN, "PRIO_ENGINE is plain", env={"PRIO_ENGINE": "plain"}),
     "numba": Lack(PLAIN, "pip install 'prio-assets[fast]'", WITHOUT_NUMBA),
+    "compiler": Lack(PLAIN, "NUMBA_DISABLE_JIT turns it off", env={"NUMBA_DISABLE_JIT": "1"}),
     "library": Lack(SINGLE, "the package ipp-crypto is not installed: pip install", WITHOUT_LIBRARY),
     "tried version": Lack(SINGLE, "is no version that was tried: install", OTHER_LIBRARY),
     "home": Lack(
