@@ -15,7 +15,7 @@ from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationPar
 from prio_assets.processor.threads import map_in_order, threads_for
 from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
 from prio_assets.wire.batches import check_parameters, check_path, open_header, open_signature, verify_header
-from prio_assets.wire.columns import NO_UUIDS, Uuids, contained
+from prio_assets.wire.columns import NO_UUIDS, Members, Uuids, contained
 from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName, ingestion_objects
 from prio_assets.wire.packets import DIGEST_BYTES, read_chunks
@@ -65,12 +65,12 @@ class IngestionBatch:
         never left out.
         """
         total = np.zeros(self.header.bins, dtype=np.uint64)
-        columns = [NO_UUIDS]
+        columns, members = [NO_UUIDS], Members(wanted)
 
         def select(chunk: Chunk, _: int) -> NDArray[np.bool_]:
             has_uuid = chunk.status != PacketReason.UUID_MALFORMED  # elsewhere the column is zero, which is a UUID too
             columns.append(chunk.uuids[has_uuid])
-            return has_uuid & contained(chunk.uuids, wanted)
+            return has_uuid & members.contain(chunk.uuids)
 
         for _, verification in self.verified_chunks(select):
             self._check_accepted(verification)

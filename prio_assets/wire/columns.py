@@ -16,7 +16,7 @@ Uuids = NDArray[np.uint8]
 
 NO_UUIDS: Uuids = np.zeros((0, UUID_BYTES), dtype=np.uint8)
 
-_RANGE_UUIDS = 2**19
+_RANGE_UUIDS = 2**18
 """About so many UUIDs of a group are held sorted at once."""
 _FIRST_BYTES = 256
 
@@ -73,6 +73,21 @@ def contained(uuids: Uuids, within: Uuids) -> NDArray[np.bool_]:
     return positions(uuids, within) >= 0
 
 
+class Members:
+    """A column that is asked many times which UUIDs stand in it; it is sorted once."""
+
+    def __init__(self, uuids: Uuids) -> None:
+        self._ordered = np.sort(_byte_strings(uuids))
+
+    def contain(self, uuids: Uuids) -> NDArray[np.bool_]:
+        """True where a UUID of `uuids` stands in the column, shape [n]."""
+        if not self._ordered.size:
+            return np.zeros(len(uuids), dtype=bool)
+        asked = _byte_strings(uuids)
+        places = np.minimum(np.searchsorted(self._ordered, asked), self._ordered.size - 1)
+        return np.asarray(self._ordered[places] == asked)
+
+
 def in_ranges(*groups: Sequence[Uuids]) -> Iterator[tuple[Uuids, ...]]:
     """The UUIDs of several groups of columns, range of values by range of values, in the order of the ranges.
 
@@ -83,21 +98,21 @@ def in_ranges(*groups: Sequence[Uuids]) -> Iterator[tuple[Uuids, ...]]:
     parts = 1
     while parts < _FIRST_BYTES and parts * _RANGE_UUIDS < longest:
         parts *= 2
+    if parts == 1:
+        yield tuple(np.concatenate([NO_UUIDS, *columns]) for columns in groups)
+        return
+    # Ranges are of equal width, and at most 256, so that the first byte tells them.
+    numbers = [[uuids[:, 0] // np.uint8(_FIRST_BYTES // parts) for uuids in columns] for columns in groups]
     for part in range(parts):
-        yield tuple(_in_part(columns, part, parts) for columns in groups)
+        yield tuple(
+            np.concatenate([NO_UUIDS, *(uuids[its == part] for uuids, its in zip(columns, its_parts, strict=True))])
+            for columns, its_parts in zip(groups, numbers, strict=True)
+        )
 
 
 def count_distinct(columns: Sequence[Uuids]) -> int:
     """How many different UUIDs stand in the columns."""
     return sum(len(sort_uuids(uuids)) for (uuids,) in in_ranges(columns))
-
-
-def _in_part(columns: Sequence[Uuids], part: int, parts: int) -> Uuids:
-    """The UUIDs in one of `parts` ranges of equal width; these are at most 256, so the first byte tells the range."""
-    if parts == 1:
-        return np.concatenate([NO_UUIDS, *columns])
-    width = _FIRST_BYTES // parts
-    return np.concatenate([NO_UUIDS, *(uuids[uuids[:, 0] // width == part] for uuids in columns)])
 
 
 def _positions_by_both_words(uuids: Uuids, within: Uuids) -> NDArray[np.intp]:
@@ -145,6 +160,11 @@ def _possibly_duplicated(uuids: Uuids) -> NDArray[np.intp]:
     ordered = np.sort(folded)
     again = ordered[1:][ordered[1:] == ordered[:-1]]
     return np.flatnonzero(np.isin(folded, again)) if len(again) else again.astype(np.intp)
+
+
+def _byte_strings(uuids: Uuids) -> NDArray[np.bytes_]:
+    """To be compared only: numpy passes over trailing zeros, which keeps strings of one length apart."""
+    return np.ascontiguousarray(uuids).view(f"S{UUID_BYTES}").reshape(len(uuids))
 
 
 def _words(uuids: Uuids) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

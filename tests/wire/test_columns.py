@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from prio_assets.wire.columns import (
     NO_UUIDS,
+    Members,
     contained,
     count_distinct,
     duplicated,
@@ -52,6 +53,13 @@ def test_first_occurrences(items: list[bytes]) -> None:
 @given(columns)
 def test_duplicated(items: list[bytes]) -> None:
     assert duplicated(column(items)).tolist() == [items.count(item) > 1 for item in items]
+
+
+@given(columns, columns)
+def test_members(items: list[bytes], within: list[bytes]) -> None:
+    members = Members(column(within))
+    for _ in range(2):
+        assert members.contain(column(items)).tolist() == [item in within for item in items]
 
 
 @given(columns, columns.map(lambda items: list(dict.fromkeys(items))))
