@@ -9,9 +9,11 @@ is nothing to do yet.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import accumulate
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.errors import BatchRejected, RefusedError, StateError
@@ -19,7 +21,7 @@ from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
 from prio_assets.processor.steps import PEER_BUCKET, STATE, Acknowledge, Copy, Create, Step
 from prio_assets.wire import names
-from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated, first_occurrences
+from prio_assets.wire.columns import NO_UUIDS, Uuids, contained, duplicated, first_occurrences, in_ranges, sort_uuids
 from prio_assets.wire.keys import SigningKey
 from prio_assets.wire.records import BatchList, LedgerEntry, ListedBatch, Parameters
 from prio_assets.wire.sealed import seal_record
@@ -84,7 +86,7 @@ def propose(view: View, author: Author) -> list[Step] | Waiting:
     batches = [ready for uuid, ready in sorted(view.ready.items()) if uuid not in view.ledger.spent]
     if not batches:
         return Waiting("a batch that is ready at both processors")
-    clients = len(distinct_packets(batches, view.ledger.counted))
+    clients = sum(map(len, distinct_packets(batches, view.ledger.packets)))
     if clients < author.minimum_clients:
         return Waiting(f"more clients: {clients} of at least {author.minimum_clients}")
     entries = tuple(ready.listed() for ready in batches)
@@ -107,9 +109,9 @@ def decide(view: View, author: Author) -> list[Step] | Waiting:
         return Waiting("the end of the window")
     proposal = view.peer_list.record
     minimum = max(proposal.minimum_clients, author.minimum_clients)
-    entries, counted = without_repeated(_agreed(proposal, view), view.ledger.counted)
-    if len(counted) < minimum:
-        entries, counted = (), NO_UUIDS
+    entries, counted = without_repeated(_agreed(proposal, view), view.ledger.packets)
+    if sum(map(len, counted)) < minimum:
+        entries, counted = (), []
     answer = seal_record(make_list(view, author, proposal.parameters, entries, minimum), author.signing_key)
     decision = Decision(view.window, entries, proposal.parameters, minimum, counted, answer)
     return [*view.ledger.append(decision), *_answer(view, answer, author)]
@@ -132,9 +134,10 @@ def accept(view: View) -> list[Step] | Waiting:
         return Waiting(f"{len(missing)} of the {len(answer.batches)} batches in {name}, first {missing[0]}")
     counted = _counted_by(answer, view)
     _check_counted_once(counted, view.ledger.counted_in_reach(view.window), name)
-    if answer.batches and len(counted) < proposal.minimum_clients:
+    clients = sum(map(len, counted))
+    if answer.batches and clients < proposal.minimum_clients:
         raise RefusedError(
-            f"{name} counts {len(counted)} clients, our proposal demanded {proposal.minimum_clients}; nothing is spent"
+            f"{name} counts {clients} clients, our proposal demanded {proposal.minimum_clients}; nothing is spent"
         )
     return list(
         view.ledger.append(
@@ -204,21 +207,26 @@ def make_list(
     )
 
 
-def without_repeated(batches: Sequence[ReadyBatch], counted: Uuids) -> tuple[tuple[ListedBatch, ...], Uuids]:
-    """List entries that name their packets counted before (in `counted` or an earlier entry), and the packets left."""
-    packets = np.concatenate([NO_UUIDS, *(ready.valid for ready in batches)])
+def without_repeated(
+    batches: Sequence[ReadyBatch], before: Sequence[Uuids]
+) -> tuple[tuple[ListedBatch, ...], list[Uuids]]:
+    """List entries that name their packets counted before (in `before` or an earlier entry), and the packets left.
+
+    Both are in the order of the batches. Few packets are looked at together, so that a window may be large.
+    """
+    columns = [ready.valid for ready in batches]
+    suspects, counted = _seen_again(columns, before)
+    chosen = [valid[contained(valid, suspects)] for valid in columns]
+    packets = np.concatenate([NO_UUIDS, *chosen])
     new = first_occurrences(packets) & ~contained(packets, counted)
-    ends = np.cumsum([len(ready.valid) for ready in batches])
-    entries = tuple(
-        ready.listed(uuid_values(packets[end - len(ready.valid) : end][~new[end - len(ready.valid) : end]]))
-        for ready, end in zip(batches, ends, strict=True)
-    )
-    return entries, packets[new]
+    repeated = [part[~is_new] for part, is_new in zip(chosen, _split(new, chosen), strict=True)]
+    entries = tuple(ready.listed(uuid_values(again)) for ready, again in zip(batches, repeated, strict=True))
+    return entries, [_without(valid, again) for valid, again in zip(columns, repeated, strict=True)]
 
 
-def distinct_packets(batches: Sequence[ReadyBatch], counted: Uuids) -> Uuids:
+def distinct_packets(batches: Sequence[ReadyBatch], before: Sequence[Uuids]) -> list[Uuids]:
     """The packets of these batches that were not counted before, each once."""
-    return without_repeated(batches, counted)[1]
+    return without_repeated(batches, before)[1]
 
 
 def _send(name: str, author: Author) -> list[Step]:
@@ -278,19 +286,38 @@ def _check_unspent(answer: BatchList, ledger: Ledger, name: str) -> None:
             raise RefusedError(f"{name} has batch {listed.batch_uuid}, which was summed before; nothing is spent")
 
 
-def _check_counted_once(counted: Uuids, before: Uuids, name: str) -> None:
-    again = duplicated(counted) | contained(counted, before)
-    if again.any():
-        raise RefusedError(f"{name} counts {int(again.sum())} packets that were counted before; nothing is spent")
+def _check_counted_once(columns: Sequence[Uuids], earlier: Sequence[Uuids], name: str) -> None:
+    again = 0
+    for counted, before in in_ranges(columns, earlier):
+        again += int((duplicated(counted) | contained(counted, before)).sum())
+    if again:
+        raise RefusedError(f"{name} counts {again} packets that were counted before; nothing is spent")
 
 
-def _counted_by(answer: BatchList, view: View) -> Uuids:
-    """The packets that the answer counts, in its order."""
-    columns = [NO_UUIDS]
-    for listed in answer.batches:
-        valid = view.ready[listed.batch_uuid].valid
-        columns.append(valid[~contained(valid, uuid_columns(listed.repeated))])
-    return np.concatenate(columns)
+def _counted_by(answer: BatchList, view: View) -> list[Uuids]:
+    """The packets that the answer counts, by batch."""
+    return [_without(view.ready[each.batch_uuid].valid, uuid_columns(each.repeated)) for each in answer.batches]
+
+
+def _seen_again(columns: Sequence[Uuids], before: Sequence[Uuids]) -> tuple[Uuids, Uuids]:
+    """The UUIDs that stand in the columns more than once or in `before` too, and those that stand in `before`."""
+    suspects, counted = [NO_UUIDS], [NO_UUIDS]
+    for packets, earlier in in_ranges(columns, before):
+        known = contained(packets, earlier)
+        suspects.append(sort_uuids(packets[known | duplicated(packets)]))
+        counted.append(sort_uuids(packets[known]))
+    return np.concatenate(suspects), np.concatenate(counted)
+
+
+def _split(mask: NDArray[np.bool_], columns: Sequence[Uuids]) -> list[NDArray[np.bool_]]:
+    """The mask of the columns' UUIDs together as one for each column."""
+    ends = accumulate(map(len, columns))
+    return [mask[end - len(column) : end] for column, end in zip(columns, ends, strict=True)]
+
+
+def _without(uuids: Uuids, repeated: Uuids) -> Uuids:
+    """The UUIDs but the repeated ones; the very column where there are none, so that it is held once."""
+    return uuids[~contained(uuids, repeated)] if len(repeated) else uuids
 
 
 def _check_entries(record: BatchList, name: str) -> None:

@@ -10,14 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
-import numpy as np
-
 from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
 from prio_assets.processor.counted import counted_object, is_counted_object, uuids_of
 from prio_assets.processor.steps import STATE, Create
 from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
-from prio_assets.wire.columns import NO_UUIDS, Uuids
+from prio_assets.wire.columns import Uuids
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, decode, encode
 from prio_assets.wire.windows import Window, from_ms, to_ms
@@ -27,14 +25,15 @@ from prio_assets.wire.windows import Window, from_ms, to_ms
 class Decision:
     """What a ledger entry records: the set of a window (empty: the window is closed) and the packets that it counts.
 
-    `answer` is the second processor's signed list; None toward a peer that knows no lists.
+    `counted` are columns in any order. `answer` is the second processor's signed list; None toward a peer that knows no
+    lists.
     """
 
     window: Window
     batches: tuple[ListedBatch, ...]
     parameters: Parameters
     minimum_clients: int
-    counted: Uuids
+    counted: Sequence[Uuids]
     answer: bytes | None
 
 
@@ -52,19 +51,13 @@ class Ledger:
     entries: tuple[LedgerEntry, ...]
     packets: tuple[Uuids, ...]
 
-    @cached_property
-    def counted(self) -> Uuids:
-        """The packets that these entries count."""
-        return np.concatenate([NO_UUIDS, *self.packets])
-
-    def counted_in_reach(self, window: Window) -> Uuids:
-        """The packets that whoever decided must have compared with those of `window`, in whatever order it decided.
+    def counted_in_reach(self, window: Window) -> list[Uuids]:
+        """The packets, by entry, that whoever decided must have compared with those of `window`, in whatever order.
 
         When it decided `window` before a newer one, it looked back from that one no further than its batches reach.
         """
         end = to_ms(window.end)
-        near = (uuids for entry, uuids in zip(self.entries, self.packets, strict=True) if _reach(entry) < end)
-        return np.concatenate([NO_UUIDS, *near])
+        return [uuids for entry, uuids in zip(self.entries, self.packets, strict=True) if _reach(entry) < end]
 
     @cached_property
     def spent(self) -> frozenset[UUID]:
@@ -81,7 +74,7 @@ class Ledger:
 
     def append(self, decision: Decision) -> list[Create]:
         """The steps that append a decision: the packets that it counts, then the entry, if its number is still free."""
-        packets = counted_object([decision.counted])
+        packets = counted_object(decision.counted)
         end = to_ms(decision.window.end)
         parameters = decision.parameters
         entry = LedgerEntry(

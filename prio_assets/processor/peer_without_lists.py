@@ -9,15 +9,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from prio_assets.configuration import ProcessorConfiguration
 from prio_assets.processor.aggregation import common_parameters
 from prio_assets.processor.batch_lists import Waiting
 from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
 from prio_assets.processor.steps import Create
-from prio_assets.wire.columns import NO_UUIDS, sort_uuids
+from prio_assets.wire.columns import count_distinct
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import Window
 
@@ -63,14 +61,14 @@ def settle(
     if not ready:
         return Waiting("a batch that both processors validated")
     batches = with_common_parameters(ready)
-    counted = sort_uuids(np.concatenate([NO_UUIDS, *(batch.valid for batch in batches)]))
-    enough = len(counted) >= minimum_clients
+    counted = [batch.valid for batch in batches]
+    enough = count_distinct(counted) >= minimum_clients
     decision = Decision(
         window=view.window,
         batches=tuple(batch.listed() for batch in batches) if enough else (),
         parameters=batches[0].parameters,
         minimum_clients=minimum_clients,
-        counted=counted if enough else NO_UUIDS,
+        counted=counted if enough else (),
         answer=None,
     )
     return view.ledger.append(decision)

@@ -29,7 +29,7 @@ def window(number: int) -> Window:
 def decision(number: int, late: int = 0) -> Decision:
     """The decision of a window, over one batch of its own or of one so many windows before."""
     batch = ListedBatch(UUID(int=number + 1), to_ms(window(number - late).start), b"0" * 32, b"1" * 32, ())
-    return Decision(window(number), (batch,), PARAMETERS, 1, uuid_columns([UUID(int=100 + number)]), b"answer")
+    return Decision(window(number), (batch,), PARAMETERS, 1, [uuid_columns([UUID(int=100 + number)])], b"answer")
 
 
 def append(store: MemoryStore, decided: Decision, back_to: datetime) -> bool:
@@ -52,7 +52,7 @@ def test_what_is_read_is_what_ends_late_enough(order: list[int], back_to: int) -
     assert ledger.length == len(order)
     assert ledger.newest_end == (to_ms(window(max(order)).end) if order else 0)
     assert ledger.spent == {UUID(int=number + 1) for number in relevant}
-    assert uuid_values(ledger.counted) == [UUID(int=100 + number) for number in relevant]
+    assert [uuid_values(each) for each in ledger.packets] == [[UUID(int=100 + number)] for number in relevant]
     for number in range(10):
         assert (ledger.entry(window(number)) is not None) == (number in relevant)
 
@@ -88,9 +88,10 @@ def test_packets_in_reach_are_those_that_the_other_order_would_compare() -> None
     for decided in (decision(2), decision(3, late=2), decision(4, late=3)):
         append(store, decided, START)
     ledger = read_ledger(store, AGGREGATION, START)
-    assert uuid_values(ledger.counted_in_reach(window(0))) == []
-    assert uuid_values(ledger.counted_in_reach(window(1))) == [UUID(int=103), UUID(int=104)]
-    assert uuid_values(ledger.counted_in_reach(window(2))) == [UUID(int=102), UUID(int=103), UUID(int=104)]
+    reached = [[uuid_values(each) for each in ledger.counted_in_reach(window(number))] for number in range(3)]
+    assert reached[0] == []
+    assert reached[1] == [[UUID(int=103)], [UUID(int=104)]]
+    assert reached[2] == [[UUID(int=102)], [UUID(int=103)], [UUID(int=104)]]
 
 
 @pytest.mark.parametrize("missing", [1, 2])

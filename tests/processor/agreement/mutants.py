@@ -222,7 +222,7 @@ MUTANTS = (
     Mutant(
         "an answer below the follower's minimum",
         batch_lists.decide,
-        "if len(counted) < minimum:",
+        "if sum(map(len, counted)) < minimum:",
         "if False:",
         scene=MINIMUMS,
     ),
@@ -331,15 +331,15 @@ MUTANTS = (
     Mutant(
         "an answer below the minimum is accepted",
         batch_lists.accept,
-        "len(counted) < proposal.minimum_clients",
+        "clients < proposal.minimum_clients",
         "False",
         scene=FORGED_ANSWERS,
     ),
     Mutant(
         "an empty answer is refused",
         batch_lists.accept,
-        "if answer.batches and len",
-        "if len",
+        "if answer.batches and clients",
+        "if clients",
         scene=MINIMUMS,
     ),
     Mutant(

@@ -216,7 +216,7 @@ MUTANTS = (
     Mutant("what is settled is not sent", window_sum.sum_window, "if not processor.settings.peer_has_lists:", "if 0:"),
     Mutant("a set that was not sent in time is summed", window_sum._send_set, "if unsent:", "if False:"),
     Mutant("sent after the deadline", window_sum._send_set, "if processor.clock() <", "if True or"),
-    Mutant("below the minimum", peer_without_lists.settle, "len(counted) >= minimum_clients", "True"),
+    Mutant("below the minimum", peer_without_lists.settle, "count_distinct(counted) >= minimum_clients", "True"),
     Mutant("what was sent and left out since", window_sum._view_without_lists, "elif is_rejected", "if is_rejected"),
 )
 
