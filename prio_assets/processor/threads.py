@@ -22,10 +22,10 @@ Result = TypeVar("Result")
 
 MOST_THREADS: Final = 16
 """More than reading and hashing a packet file keeps busy."""
-BYTES_AHEAD: Final = 32 * 2**20
-"""So many bytes of pieces may be read ahead of the result that is next, or one piece."""
+PIECES_PER_THREAD: Final = 2
+BYTES_PER_THREAD: Final = 8 * 2**20
+"""So many pieces, and so many bytes of them, are read ahead of the result that is next; or one piece."""
 
-_PIECES_PER_THREAD: Final = 2
 _NICENESS: Final = 5
 """What is added to that of a thread: beside others it gets a third of their time, and gives way when they wake up."""
 
@@ -56,7 +56,7 @@ def map_in_order(
         return
     pool = ThreadPoolExecutor(threads, "prio-assets", _give_way)
     try:
-        yield from _in_pool(pool, function, chain(first_two, pieces), size_of, threads * _PIECES_PER_THREAD)
+        yield from _in_pool(pool, function, chain(first_two, pieces), size_of, threads)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -66,13 +66,13 @@ def _in_pool(
     function: Callable[[Piece], Result],
     pieces: Iterator[Piece],
     size_of: Callable[[Piece], int],
-    most_ahead: int,
+    threads: int,
 ) -> Iterator[tuple[Piece, Result]]:
     ahead: deque[tuple[Piece, Future[Result]]] = deque()
     bytes_ahead = 0
     for piece in pieces:
         bytes_ahead += size_of(piece)
-        while ahead and (len(ahead) == most_ahead or bytes_ahead > BYTES_AHEAD):
+        while ahead and (len(ahead) == threads * PIECES_PER_THREAD or bytes_ahead > threads * BYTES_PER_THREAD):
             done, result = ahead.popleft()
             bytes_ahead -= size_of(done)
             yield done, result.result()

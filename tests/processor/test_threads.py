@@ -9,11 +9,11 @@ import pytest
 
 from prio_assets.prio.plain import PlainEngine
 from prio_assets.processor import threads
-from prio_assets.processor.threads import BYTES_AHEAD, MOST_THREADS, map_in_order, threads_for
+from prio_assets.processor.threads import BYTES_PER_THREAD, MOST_THREADS, PIECES_PER_THREAD, map_in_order, threads_for
 
 PATIENCE = 30
 """Seconds after which a test fails that waits for another thread."""
-AHEAD = 4
+AHEAD = 2 * PIECES_PER_THREAD
 """How many pieces two threads have before them."""
 
 
@@ -67,7 +67,9 @@ def test_what_needs_no_threads_runs_in_the_callers(pieces: int, count: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("size", "ahead"), [(1, AHEAD), (BYTES_AHEAD // 2, 2), (BYTES_AHEAD + 1, 1)], ids=["small", "great", "huge"]
+    ("size", "ahead"),
+    [(1, AHEAD), (BYTES_PER_THREAD, 2), (2 * BYTES_PER_THREAD + 1, 1)],
+    ids=["small", "great", "huge"],
 )
 def test_a_bounded_number_of_pieces_is_held(size: int, ahead: int) -> None:
     source = Source(50)
