@@ -49,18 +49,16 @@ def field_table(schema: bytes, wanted: Wanted) -> FieldTable | None:
             return None
         fields.append((isinstance(field["type"], list), len(branches), len(its_branches)))
         branches += its_branches
-    return FieldTable(np.array(fields, dtype=np.int64), np.array(branches, dtype=np.int64))
+    return FieldTable(np.array(fields, dtype=np.int64), np.array(branches, dtype=np.int64).reshape(-1, 3))
 
 
 def _branches(theirs: Any, ours: Any, name: str, wanted: Wanted) -> list[_Branch] | None:
     if isinstance(theirs, list):
-        if not all(isinstance(branch, str) and branch in PRIMITIVES | {"null"} for branch in theirs):
-            return None
-        return [_branch(branch, ours, name, wanted) for branch in theirs]
+        all_simple = all(isinstance(branch, str) and branch in PRIMITIVES | {"null"} for branch in theirs)
+        return [_branch(branch, ours, name, wanted) for branch in theirs] if all_simple else None
     if not isinstance(theirs, str) or theirs not in PRIMITIVES:
         return None
-    branch = _branch(theirs, ours, name, wanted)
-    return None if branch[0] is Step.REFUSE else [branch]
+    return [_branch(theirs, ours, name, wanted)]
 
 
 def _branch(theirs: str, ours: Any, name: str, wanted: Wanted) -> _Branch:

@@ -371,6 +371,14 @@ def test_fields_beyond_ours_are_skipped_without_the_reader_of_records(
     assert read_shares(written) == expected
 
 
+@pytest.mark.parametrize("its_type", [[], [[]], {}, "unheard of", None, ["string", "string"]])
+def test_a_type_that_is_hardly_one(its_type: Any) -> None:
+    schema = {"type": "record", "name": "Theirs", "fields": [{"name": "uuid", "type": its_type}]}
+    for data in (b"\x00", b"\x02" + string(UUID_TEXT)):
+        written = file_of(json.dumps(schema).encode(), [(1, data)])
+        assert outcome(read_invalid, written) == outcome_by_record(read_invalid, written)
+
+
 # Memory
 
 
