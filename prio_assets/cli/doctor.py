@@ -41,7 +41,8 @@ def command(configuration: str | None, format: str) -> None:
     click.echo(json.dumps(report, indent=2) if format == "json" else table(report))
     faults = [finding for finding in report["findings"] if finding["is_fault"]]
     if faults:
-        raise CommandError(f"{len(faults)} faults, the first: {faults[0]['about']}: {faults[0]['text']}")
+        more = f" ({len(faults) - 1} more above)" if len(faults) > 1 else ""
+        raise CommandError(f"{faults[0]['about']}: {faults[0]['text']}{more}")
 
 
 def diagnose(configuration: str | None) -> dict[str, Any]:
