@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -49,12 +49,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class ExternalPartition:
-    """What an external partition holds: `version` changes when its content does."""
+    """What an external partition holds: `version` changes when its content does.
+
+    `describe` makes the metadata, tables of all batches, once there is something to report: at most ticks there isn't.
+    """
 
     asset: str
     partition: str
     version: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    describe: Callable[[], Mapping[str, Any]]
 
 
 class Reporter:
@@ -83,7 +86,7 @@ class Reporter:
         facts = {
             "asset_key": dg.AssetKey.from_user_string(found.asset),
             "partition": found.partition,
-            "metadata": found.metadata,
+            "metadata": found.describe(),
             "tags": {DATA_VERSION: found.version},
         }
         yield dg.AssetObservation(**facts)

@@ -1,6 +1,7 @@
 """The portal's sensor: it reports sum parts and what is wrong, and requests the statistics that can be made."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -64,7 +65,7 @@ def external_partitions(seen: Look, settings: PortalConfiguration) -> Iterator[E
                     asset=asset_keys[asset].to_user_string(),
                     partition=str(partition_key(name, window)),
                     version=digest_of([objects.header]),
-                    metadata={keys.OBJECTS: ", ".join(objects)},
+                    describe=partial(dict, {keys.OBJECTS: ", ".join(objects)}),
                 )
 
 

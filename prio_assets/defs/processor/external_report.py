@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import dagster as dg
 
@@ -13,46 +15,53 @@ from prio_assets.defs.reports import ExternalPartition, digest_of
 from prio_assets.defs.tables import table
 from prio_assets.processor.survey import Survey
 from prio_assets.wire.names import BatchName
+from prio_assets.wire.records import BatchList
 from prio_assets.wire.windows import Window, format_minute, window_of
 
 
 def external_partitions(survey: Survey, settings: ProcessorConfiguration) -> Iterator[ExternalPartition]:
     """The partitions of one aggregation that hold something."""
     for window, batches in by_window(survey.ingested, settings):
-        incomplete = [batch for batch in survey.incomplete if batch.time in window]
         yield ExternalPartition(
             asset=f"{settings.name}/{INGESTION_BATCHES}",
             partition=str(partition_key(survey.aggregation, window)),
             version=digest_of(batch.base for batch in batches),
-            metadata={
-                keys.BATCHES: len(batches),
-                keys.BYTES: sum(survey.ingested[batch] for batch in batches),
-                keys.INCOMPLETE_BATCHES: len(incomplete),
-                keys.TABLE_OF_BATCHES: table_of_batches(batches, survey.ingested),
-            },
+            describe=partial(_ingested, survey, window, batches),
         )
     for window, batches in by_window(survey.peer, settings):
         yield ExternalPartition(
             asset=f"{settings.name}/{PEER_VALIDATIONS}",
             partition=str(partition_key(survey.aggregation, window)),
             version=digest_of(f"{batch.base} {survey.peer[batch]}" for batch in batches),
-            metadata={
-                keys.BATCHES: len(batches),
-                keys.BYTES: sum(survey.peer[batch] for batch in batches),
-                keys.TABLE_OF_BATCHES: table_of_batches(batches, survey.peer),
-            },
+            describe=partial(_batches, batches, survey.peer),
         )
     for window, record in sorted(survey.peer_lists.items()):
         yield ExternalPartition(
             asset=f"{settings.name}/{PEER_BATCH_LISTS}",
             partition=str(partition_key(survey.aggregation, window)),
             version=digest_of([record]),
-            metadata={
-                keys.LIST: "proposal" if record.server_index == 0 else "answer",
-                keys.BATCHES: len(record.batches),
-                keys.MINIMUM_CLIENTS: record.minimum_clients,
-            },
+            describe=partial(_list, record),
         )
+
+
+def _ingested(survey: Survey, window: Window, batches: list[BatchName]) -> dict[str, Any]:
+    incomplete = sum(batch.time in window for batch in survey.incomplete)
+    return _batches(batches, survey.ingested, {keys.INCOMPLETE_BATCHES: incomplete})
+
+
+def _batches(
+    batches: list[BatchName], sizes: Mapping[BatchName, int], more: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    counts = {keys.BATCHES: len(batches), keys.BYTES: sum(sizes[batch] for batch in batches), **(more or {})}
+    return counts | {keys.TABLE_OF_BATCHES: table_of_batches(batches, sizes)}
+
+
+def _list(record: BatchList) -> dict[str, Any]:
+    return {
+        keys.LIST: "proposal" if record.server_index == 0 else "answer",
+        keys.BATCHES: len(record.batches),
+        keys.MINIMUM_CLIENTS: record.minimum_clients,
+    }
 
 
 def by_window(
