@@ -28,6 +28,8 @@ RUN_BY_CI = {
     "make test": (".ci/run", "make test"),
     "make lint": (".ci/run", "make lint"),
     ".ci/run": (".ci/run", "make lint"),
+    "make bench": (".ci/run", "make bench SIZE=small"),
+    "make bench SIZE=small": (".ci/run", "make bench SIZE=small"),
     "prio-assets demo --data rows.csv --directory my-demo": (
         "tests/live/test_demo.py",
         '"demo", "--data", "rows.csv", "--directory", "my-demo"',
