@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import tracemalloc
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -14,6 +13,7 @@ import pytest
 from prio_assets.ingestor.batches import PacketLabels, make_packets
 from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Chunk, Verification, VerificationParameters
+from prio_assets.processor import ingestion
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
 from prio_assets.wire.batches import SealedBatch, seal
 from prio_assets.wire.names import ingestion_objects
@@ -97,9 +97,9 @@ def source() -> IngestionBatch:
     return open_ingestion_batch(store, SOUND, opener, expected=None)
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_a_long_file_is_never_held(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_long_file_is_never_held(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingestion, "threads_for", lambda engine: threads)
     batch, packets = source(), 0
     next(batch.verified_chunks())  # imports what it takes
     tracemalloc.start()

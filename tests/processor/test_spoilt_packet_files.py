@@ -1,7 +1,6 @@
 """A packet file that is not what its header states leaves a rejection, and nothing else, wherever that shows."""
 
 import dataclasses
-import os
 import threading
 from collections.abc import Sequence
 from itertools import count
@@ -15,6 +14,7 @@ from prio_assets.prio.choice import choose_engine
 from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters
 from prio_assets.prio.plain import PlainEngine
+from prio_assets.processor import ingestion
 from prio_assets.processor.ingestion import Opener
 from prio_assets.processor.one_shot_intake import IntakePlace, intake_once
 from prio_assets.processor.own_store import OwnStore
@@ -65,8 +65,7 @@ ENGINES = {
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prio_assets.processor.threads.sys.platform", "linux")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(ingestion, "threads_for", lambda engine: 2 if engine.parallel else 1)
 
 
 @dataclasses.dataclass(frozen=True)
