@@ -1,10 +1,12 @@
 """Compiled functions: numba makes them, and keeps their machine code for the next process.
 
 A kernel and the kernels that it calls stand in one file, because numba notices changes of a function's own file only.
+What a kernel takes from other files becomes part of its code, so each version of ours keeps code of its own.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, ParamSpec, TypeVar
@@ -26,7 +28,7 @@ def _find_cache() -> tuple[str | None, str | None]:
     """Where machine code is kept, and None; or None, and why it is not."""
     try:
         if not config.CACHE_DIR:
-            return str(cache_directory("numba")), None
+            return str(cache_directory(f"numba-{version('prio-assets')}")), None
         Path(config.CACHE_DIR).mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=config.CACHE_DIR):
             pass

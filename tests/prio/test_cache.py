@@ -66,7 +66,7 @@ def kernel_file(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("variable", "place"), [("NUMBA_CACHE_DIR", "kept"), ("XDG_CACHE_HOME", "kept/prio-assets/numba")]
+    ("variable", "place"), [("NUMBA_CACHE_DIR", "kept"), ("XDG_CACHE_HOME", "kept/prio-assets")]
 )
 def test_machine_code_is_kept_where_the_user_says(tmp_path: Path, kernel_file: str, variable: str, place: str) -> None:
     assert run_kernel(kernel_file, HOME=str(tmp_path), **{variable: str(tmp_path / "kept")}) == "None"
