@@ -45,7 +45,11 @@ from prio_assets.prio.shares import ShareLayout
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
-_CHUNK_PACKETS: Final = 1024
+_MOST_PACKETS: Final = 1024
+_LEAST_PACKETS: Final = 16
+"""Two groups of eight points."""
+_CHUNK_VALUES: Final = 2**21
+"""Bins of all packets in a chunk: some hundredths of a second of work, for threads to share and a run to stop at."""
 
 _PRIME: Final = np.uint64(PRIME)
 _ONE_FORM: Final = np.uint64(2**32 % PRIME)
@@ -141,7 +145,7 @@ class CompiledEngine:
         return Verification(f_r, g_r, h_r, status, field.reduce(data_sum), key_agreements or 0)
 
     def packets_per_chunk(self, bins: int) -> int:
-        return _CHUNK_PACKETS
+        return max(_LEAST_PACKETS, min(_MOST_PACKETS, _CHUNK_VALUES // bins))
 
     def _in_order(self, keys: Sequence[PacketDecryptionKey]) -> list[PacketDecryptionKey]:
         """The key that worked last first, since each other key that is tried costs a key agreement."""

@@ -245,3 +245,7 @@ def test_every_kind_of_buffer_uses_the_same_machine_code(engine: Engine, server_
     for buffer in (chunk.buffer, memoryview(chunk.buffer), memoryview(bytearray(chunk.buffer))):
         assert_equal_to_plain(engine, replace(chunk, buffer=buffer), KEYS, VerificationParameters(5, server_index))
     assert len(compiled._verify_packets.signatures) == 1
+
+
+def test_a_chunk_is_some_hundredths_of_a_second_of_work(engine: Engine) -> None:
+    assert [engine.packets_per_chunk(bins) for bins in (1, 1024, 4096, 524287)] == [1024, 1024, 512, 16]
