@@ -142,10 +142,9 @@ def check_headers_agree(own: ValidityHeader, peer: ValidityHeader, source: Inges
 
 def _proof_held(own: ValidityPackets, peer: ValidityPackets, at: NDArray[np.intp]) -> NDArray[np.bool_]:
     """True where a packet of `own` stands in `peer` too, at `at`, and its proof holds; shape [n]."""
-    both = at >= 0
-    held = np.zeros(len(at), dtype=bool)
-    held[both] = proofs_hold(
-        (own.f_r[both], own.g_r[both], own.h_r[both]),
-        (peer.f_r[at[both]], peer.g_r[at[both]], peer.h_r[at[both]]),
-    )
+    if not len(peer):
+        return np.zeros(len(own), dtype=bool)
+    # Where a packet is missing there, `at` is -1 and some other packet is looked at, in vain.
+    theirs = (peer.f_r[at], peer.g_r[at], peer.h_r[at])
+    held: NDArray[np.bool_] = proofs_hold((own.f_r, own.g_r, own.h_r), theirs) & (at >= 0)
     return held

@@ -124,9 +124,12 @@ def decode_validity_packets(data: bytes, name: str) -> ValidityPackets:
     is there more than once. Values of p and above are reduced. Raises MalformedError for a file that is none.
     """
     uuids, values = _read_columns("PrioValidityPacket", ("f_r", "g_r", "h_r"), data, name)
-    usable = ((values >= 0) & (values <= MAXIMUM_VALUE)).all(axis=0) & ~duplicated(uuids)
-    f_r, g_r, h_r = reduce(values[:, usable].astype(np.uint64))
-    return ValidityPackets(uuids[usable], f_r, g_r, h_r)
+    unsigned = values.view(np.uint64)  # in which a negative value is beyond all that are read
+    usable = (unsigned <= np.uint64(MAXIMUM_VALUE)).all(axis=0) & ~duplicated(uuids)
+    if not usable.all():
+        uuids, unsigned = uuids[usable], unsigned[:, usable]
+    f_r, g_r, h_r = reduce(unsigned)
+    return ValidityPackets(uuids, f_r, g_r, h_r)
 
 
 def encode_invalid_packets(uuids: NDArray[np.uint8], sync_seed: bytes) -> bytes:
