@@ -8,7 +8,7 @@ import pytest
 
 from prio_assets.defs.processor.look import Look, look_at
 from prio_assets.errors import StorageError
-from prio_assets.prio.choice import Choice
+from prio_assets.prio.choice import Choice, choose_engine
 from prio_assets.prio.plain import PlainEngine
 from prio_assets.processor.processor import KeylessProcessor, ShareProcessor
 from prio_assets.processor.survey import Survey, survey
@@ -52,6 +52,22 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> list[list[BatchName]]:
 
     monkeypatch.setattr(f"{MODULE}.validate_batches", spy)
     return groups
+
+
+def test_a_group_takes_batches_until_it_is_worth_a_step(
+    discovered: Daemon, handled: list[list[BatchName]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small batch is joined by the next, a large one is not: groups end once they have the bytes, never before."""
+    for hour, clients in ((2, 40), (3, 3), (4, 3)):
+        ingest(discovered.deployment, "kittens-seen", at(hour), clients=clients)
+    monkeypatch.setattr(f"{MODULE}.GROUP_BYTES", 5000)
+    assert launch_requested(discovered).success
+    assert [[batch.time for batch in group] for group in handled] == [[at(1), at(2)], [at(3), at(4)]]
+
+
+def test_the_engine_that_is_chosen_here_is_named(discovered: Daemon) -> None:
+    assert launch_requested(discovered).success
+    assert discovered.latest("pha/own_validations", PARTITION)["engine"] == choose_engine().engine.name
 
 
 def test_a_batch_that_comes_while_a_run_is_at_work_is_left_to_the_next(
