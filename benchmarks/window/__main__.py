@@ -16,7 +16,7 @@ SIZES = {"small": Size(batches=4, packets=200, bins=16), "full": Size(batches=50
 
 @click.command()
 @click.option(
-    "--size", type=click.Choice(list(SIZES)), default="small", show_default=True, help="Full takes 8 GB of the disk."
+    "--size", type=click.Choice(list(SIZES)), default="small", show_default=True, help="Full takes 4 GB of the disk."
 )
 @click.option(
     "--output",
