@@ -14,7 +14,6 @@ from prio_assets.wire.batches import Validation, read_validation
 from prio_assets.wire.columns import Uuids
 from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.packets import digest
 from prio_assets.wire.records import ListedBatch, Parameters
 from prio_assets.wire.windows import from_ms, to_ms
 
@@ -84,7 +83,7 @@ def read_ready(processor: "ShareProcessor", batch: BatchName) -> ReadyBatch:
                 BatchReason.PARAMETERS_DIFFER,
                 f"{who} validation of {batch.base} has {validation.header.parameters}, not {expected}",
             )
-    digests = digest(own.sealed.packets), digest(peer.sealed.packets)
+    digests = own.header.packet_file_digest, peer.header.packet_file_digest  # which were checked when they were read
     by_index = digests if processor.settings.server_index == 0 else digests[::-1]
     return ReadyBatch(batch, by_index, valid_packets(own.packets, peer.packets), expected)
 
