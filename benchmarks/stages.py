@@ -61,7 +61,7 @@ def measure_stages(sizes: Sizes, engine: str) -> Iterator[Stage]:
 
 
 class _Sample:
-    """A packet file as bytes, and its first chunk."""
+    """A packet file as bytes, its first chunk, and a validation of as many packets as the file has."""
 
     def __init__(self, sizes: Sizes, engine: str, verifier: Engine, bins: int, role: str) -> None:
         dataset = sizes.dataset(engine, bins)
@@ -74,7 +74,10 @@ class _Sample:
         found = verifier.verify(self.chunk, [self.key], VerificationParameters(bins, self.server_index))
         if found.status.any():
             raise ValueError(f"packets of {dataset} were not accepted: remove .bench and try again")
-        self.f_r, self.validity = found.f_r, ValidityPackets(self.chunk.uuids, found.f_r, found.g_r, found.h_r)
+        self.f_r = found.f_r
+        uuids = np.frombuffer(np.random.default_rng(0).bytes(16 * self.packets), dtype=np.uint8).reshape(-1, 16)
+        values = (np.resize(column, self.packets) for column in (found.f_r, found.g_r, found.h_r))
+        self.validity = ValidityPackets(uuids, *values)
 
     def chunks(self) -> Iterator[Chunk]:
         """As intake reads them."""
@@ -144,7 +147,7 @@ def _elements(plaintexts: NDArray[np.uint8]) -> Elements:
 
 def _validities(sample: _Sample) -> Iterator[tuple[str, float]]:
     """The peer's numbers are ours here: no proof holds then, which costs the same."""
-    packets, count = sample.validity, len(sample.chunk)
+    packets, count = sample.validity, sample.packets
     data = encode_validity_packets(packets, b"")
     yield ENCODING, _microseconds(lambda: encode_validity_packets(packets, b""), count)
     yield DECODING, _microseconds(lambda: decode_validity_packets(data, "the validations"), count)
