@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH105, PTH108, PTH112 (to make Path objects costs more than the system calls do)
+# ruff: noqa: PTH102, PTH105, PTH108, PTH112, PTH116 (to make Path objects costs more than the system calls do)
 """A directory as a store: an object is a regular file, the name's components are folders.
 
 Temporary files lie beside their targets, so that whoever may write the object may also write them; they carry a
@@ -26,6 +26,9 @@ TEMPORARY_PREFIX = ".prio-assets-temporary-"
 MAXIMUM_COMPONENTS = 32
 """Most components that a name may have. Those of the objects here have about ten."""
 
+_FORBIDDEN = ("//", "/./", "/../", f"/{TEMPORARY_PREFIX}", "\0")
+"""What no name holds once a '/' is set before and after it: components that are empty, `.`, `..` or reserved."""
+
 
 @dataclass(frozen=True)
 class LocalStore:
@@ -39,7 +42,7 @@ class LocalStore:
         folder = prefix[: prefix.rfind("/") + 1]
         if folder:
             _check_name(folder[:-1])
-        yield from _walk(self.root, folder, _Range(prefix, start, end))
+        yield from _walk(str(self.root), folder, _Range(prefix, start, end))
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See `Store.folders`; a directory counts even when it is empty."""
@@ -48,7 +51,7 @@ class LocalStore:
             if not prefix.endswith("/"):
                 raise StorageError(f"the folder {prefix!r} does not end in '/'")
             _check_name(prefix[:-1])
-        for entry in _entries(self.root / prefix):
+        for entry in _entries(f"{self.root}/{prefix}"):
             if entry.endswith("/"):
                 yield entry[:-1]
 
@@ -107,8 +110,9 @@ class LocalStore:
                 self._check_root()
 
     def _check_root(self) -> None:
-        with _Failures(self.root):
-            is_there = self.root.is_dir()
+        is_there = False
+        with _Failures(self.root), suppress(FileNotFoundError, NotADirectoryError):
+            is_there = stat.S_ISDIR(os.stat(self.root).st_mode)
         if not is_there:
             raise StorageError(f"the storage {self.root} is not there: create the directory or correct the setting")
 
@@ -188,9 +192,9 @@ class _Range:
         return in_prefix and (folder >= self.start or self.start.startswith(folder)) and not self.ends_before(folder)
 
 
-def _walk(root: Path, folder: str, wanted: _Range) -> Iterator[tuple[str, int]]:
+def _walk(root: str, folder: str, wanted: _Range) -> Iterator[tuple[str, int]]:
     """The objects in range below `folder` ("" or ending in '/'), in order of whole names."""
-    for entry in _entries(root / folder):
+    for entry in _entries(f"{root}/{folder}"):
         name = folder + entry
         if wanted.ends_before(name):
             return
@@ -203,17 +207,18 @@ def _walk(root: Path, folder: str, wanted: _Range) -> Iterator[tuple[str, int]]:
                 yield name, size
 
 
-def _size(root: Path, name: str) -> int | None:
+def _size(root: str, name: str) -> int | None:
     """The file's length in bytes, None if it was deleted meanwhile."""
+    path = f"{root}/{name}"
     try:
-        return os.lstat(f"{root}/{name}").st_size  # a Path of each name would cost more than the call
+        return os.lstat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _failure(root / name, error) from error
+        raise _failure(path, error) from error
 
 
-def _entries(directory: Path) -> list[str]:
+def _entries(directory: str) -> list[str]:
     """The directories (with a final '/') and regular files in `directory`, sorted as whole names are.
 
     The '/' makes the order right: `a.b` comes before what is in the directory `a`, `a0` after it. A directory that is
@@ -222,7 +227,7 @@ def _entries(directory: Path) -> list[str]:
     found = []
     with _Failures(directory), suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
         for entry in entries:
-            if not _is_component(entry.name):
+            if not _has_only_components(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 found.append(entry.name + "/")
@@ -231,19 +236,20 @@ def _entries(directory: Path) -> list[str]:
     return sorted(found)
 
 
-def _is_component(text: str) -> bool:
-    if text in ("", ".", "..") or text.startswith(TEMPORARY_PREFIX) or "\0" in text:
+def _has_only_components(name: str) -> bool:
+    """Whether all of the name's components may be those of an object. The name is searched as a whole, for speed."""
+    bounded = f"/{name}/"
+    if any(forbidden in bounded for forbidden in _FORBIDDEN):
         return False
     try:
-        text.encode()
+        name.encode()
     except UnicodeEncodeError:  # the file system's name is not UTF-8
         return False
     return True
 
 
 def _check_name(name: str) -> None:
-    components = name.split("/")
-    if len(components) > MAXIMUM_COMPONENTS or not all(map(_is_component, components)):
+    if name.count("/") >= MAXIMUM_COMPONENTS or not _has_only_components(name):
         raise StorageError(f"{name!r} cannot be an object's name")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -52,7 +52,7 @@ class BatchName:
     time: datetime
     uuid: UUID
 
-    @property
+    @cached_property
     def base(self) -> str:
         """What the names of the batch's objects, and of its validations, begin with."""
         return f"{self.aggregation}/{format_minute(self.time)}/{self.uuid}"

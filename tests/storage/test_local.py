@@ -221,8 +221,8 @@ def test_folders_outside_the_range_are_never_opened(store: LocalStore, monkeypat
     opened: list[str] = []
     entries = local._entries
 
-    def record(directory: Path) -> list[str]:
-        opened.append(str(directory.relative_to(store.root)))
+    def record(directory: str) -> list[str]:
+        opened.append(str(Path(directory).relative_to(store.root)))
         return entries(directory)
 
     monkeypatch.setattr(local, "_entries", record)
