@@ -112,7 +112,6 @@ class CompiledEngine:
     def __init__(self, agreement: KeyAgreement) -> None:
         self._agreement = agreement
         self._libcrypto = Libcrypto()
-        self._worked_last: PacketDecryptionKey | None = None
         self.name = f"compiled, {agreement.name} key agreement"
 
     def verify(
@@ -128,7 +127,7 @@ class CompiledEngine:
         columns = np.zeros((3, len(chunk)), dtype=np.uint64)
         data_sum = np.zeros(parameters.bins, dtype=np.uint64)
         key_agreements = None
-        for key in self._in_order(keys):
+        for key in keys:
             secrets, are_points = self._agreement.agree(points, key)
             if key_agreements is None:
                 key_agreements = int(are_points.sum())
@@ -136,8 +135,6 @@ class CompiledEngine:
             tried, points, secrets = tried[are_points], points[are_points], secrets[are_points]
             self._open_and_evaluate(chunk, tried, secrets, r_pit, parameters, status, columns, data_sum)
             undecided = status[tried] == PacketReason.UNDECRYPTABLE
-            if not undecided.all():
-                self._worked_last = key
             tried, points = tried[undecided], points[undecided]
             if not tried.size:
                 break
@@ -146,10 +143,6 @@ class CompiledEngine:
 
     def packets_per_chunk(self, bins: int) -> int:
         return max(_LEAST_PACKETS, min(_MOST_PACKETS, _CHUNK_VALUES // bins))
-
-    def _in_order(self, keys: Sequence[PacketDecryptionKey]) -> list[PacketDecryptionKey]:
-        """The key that worked last first, since each other key that is tried costs a key agreement."""
-        return sorted(keys, key=lambda key: key != self._worked_last)
 
     def _open_and_evaluate(
         self,
@@ -182,8 +175,8 @@ class CompiledEngine:
 
 def _check_lengths(chunk: Chunk, status: NDArray[np.uint8], r_pit: Elements) -> tuple[NDArray[np.uint8], Elements]:
     """Payloads that are too short get their status. What lies outside of the buffer must not reach a compiled loop."""
-    ends = chunk.payload_offsets + chunk.payload_lengths
-    outside = (chunk.payload_offsets < 0) | (chunk.payload_lengths < 0) | (ends > len(memoryview(chunk.buffer)))
+    room = len(memoryview(chunk.buffer)) - chunk.payload_offsets
+    outside = (chunk.payload_offsets < 0) | (chunk.payload_lengths < 0) | (chunk.payload_lengths > room)
     if outside.any():
         raise IndexError(f"payload {int(outside.argmax())} of a chunk lies outside of its buffer")
     too_short = (status == PacketReason.ACCEPTED) & (chunk.payload_lengths < OVERHEAD)

@@ -111,15 +111,15 @@ def decrypt_payloads(
     """Decrypt the payloads [n] that lie in a buffer at these offsets; a good plaintext has `plaintext_bytes` bytes.
 
     Statuses: PAYLOAD_TOO_SHORT, EPHEMERAL_KEY_INVALID (compressed, off the curve or not canonical), UNDECRYPTABLE (no
-    key authenticates), SHARE_LENGTH_DIFFERS, ACCEPTED. The key that worked last is tried first.
+    key authenticates), SHARE_LENGTH_DIFFERS, ACCEPTED. Each payload tries the keys in the order given. For anybody can
+    make one that authenticates under two keys: which of them opens it must not depend on other payloads.
     """
     view = memoryview(buffer)
-    ordered_keys = list(keys)
     plaintexts = np.empty((offsets.size, plaintext_bytes), dtype=np.uint8)
     status = np.zeros(offsets.size, dtype=np.uint8)
     good = 0
     for position, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
-        opened = _open_with_any(ordered_keys, bytes(view[offset : offset + length]))
+        opened = _open_with_any(keys, bytes(view[offset : offset + length]))
         if isinstance(opened, PacketReason):
             status[position] = opened
         elif len(opened) != plaintext_bytes:
@@ -131,17 +131,16 @@ def decrypt_payloads(
     return Decryption(plaintexts[:good], status, int(status.size - np.count_nonzero(untried)))
 
 
-def _open_with_any(keys: list[PacketDecryptionKey], payload: bytes) -> bytes | PacketReason:
-    """The plaintext under the first key that authenticates, which then moves to the front; or what is wrong."""
+def _open_with_any(keys: Sequence[PacketDecryptionKey], payload: bytes) -> bytes | PacketReason:
+    """The plaintext under the first key that authenticates, or what is wrong."""
     if len(payload) < OVERHEAD:
         return PacketReason.PAYLOAD_TOO_SHORT
     point = decode_point(payload[:POINT_BYTES])
     if point is None:
         return PacketReason.EPHEMERAL_KEY_INVALID
-    for position, key in enumerate(keys):
+    for key in keys:
         plaintext = _open(key, point, payload)
         if plaintext is not None:
-            keys.insert(0, keys.pop(position))
             return plaintext
     return PacketReason.UNDECRYPTABLE
 

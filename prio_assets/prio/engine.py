@@ -109,7 +109,10 @@ class Engine(Protocol):
     def verify(
         self, chunk: Chunk, keys: Sequence[PacketDecryptionKey], parameters: VerificationParameters
     ) -> Verification:
-        """Decrypt and evaluate the packets whose status is ACCEPTED. A packet's fault is its status, no error."""
+        """Decrypt and evaluate the packets whose status is ACCEPTED. A packet's fault is its status, no error.
+
+        Each packet tries the keys in the order given, so that what it gives depends on nothing but itself.
+        """
         ...
 
     def packets_per_chunk(self, bins: int) -> int:

@@ -173,14 +173,13 @@ class CountingKey(PacketDecryptionKey):
         return super().agree(point)
 
 
-def test_the_key_that_worked_last_is_tried_first() -> None:
+def test_each_payload_tries_the_keys_in_the_order_given() -> None:
     first, second = CountingKey.from_scalar(b"\x01" * 32), CountingKey.from_scalar(b"\x02" * 32)
     payloads = [encrypt(second.public_point, bytes(32)) for _ in range(5)]
     payloads += [encrypt(first.public_point, bytes(32)) for _ in range(3)]
     keys = [first, second]
     assert statuses(payloads, keys, 32) == [PacketReason.ACCEPTED] * 8
-    assert (first.agreements, second.agreements) == (1 + 3, 5 + 1)
-    assert keys == [first, second]
+    assert (first.agreements, second.agreements) == (5 + 3, 5)
 
 
 def test_plaintexts_are_those_of_the_good_payloads_in_order() -> None:

@@ -16,19 +16,16 @@ from prio_assets.prio.encryption import OVERHEAD, PacketDecryptionKey, encrypt
 from prio_assets.prio.engine import Chunk, Engine, Verification, VerificationParameters
 from prio_assets.prio.field import PRIME
 from tests.oracle import curve
+from tests.oracle.ambiguous import ambiguous
 from tests.oracle.polynomials import root_of_unity
 from tests.prio.chunks import chunk_of
-from tests.prio.engines import COMPILED, PLAIN
+from tests.prio.engines import COMPILED, ENGINES, PLAIN
 
 SCALARS = [0x1234567 << 200, 7, 2**255 + 3]
 KEYS = [PacketDecryptionKey.from_scalar(scalar.to_bytes(32, "big")) for scalar in SCALARS]
 STRANGER = PacketDecryptionKey.from_scalar(b"\x99" * 32)
 RECIPIENTS = [*KEYS, STRANGER]
 
-GENERATOR = (
-    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
-    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
-)
 TWIST_X = next(x for x in range(1, 99) if pow(x**3 - 3 * x + curve.B, (curve.FIELD - 1) // 2, curve.FIELD) != 1)
 
 examples = settings(
@@ -67,15 +64,15 @@ HOSTILE_POINTS = {
     "x over the prime": (encoded(curve.SMALL_X[0] + curve.FIELD, curve.SMALL_X[1]), curve.SMALL_X),
     "y over the prime": (encoded(curve.SMALL_Y[0], curve.SMALL_Y[1] + curve.FIELD), curve.SMALL_Y),
     "x is the prime": (encoded(curve.FIELD, curve.SMALL_X[1]), curve.SMALL_X),
-    "off the curve": (encoded(GENERATOR[0], GENERATOR[1] ^ 1), GENERATOR),
-    "on the twist": (encoded(TWIST_X, 1), GENERATOR),
-    "greatest coordinates": (b"\x04" + b"\xff" * 64, GENERATOR),
-    "zeros": (b"\x04" + bytes(64), GENERATOR),
-    "infinity": (bytes(65), GENERATOR),
-    "compressed": (encoded(*GENERATOR, leading=3), GENERATOR),
-    "hybrid": (encoded(*GENERATOR, leading=7), GENERATOR),
-    "no leading byte": (encoded(*GENERATOR, leading=0), GENERATOR),
-    "another leading byte": (encoded(*GENERATOR, leading=0x84), GENERATOR),
+    "off the curve": (encoded(curve.GENERATOR[0], curve.GENERATOR[1] ^ 1), curve.GENERATOR),
+    "on the twist": (encoded(TWIST_X, 1), curve.GENERATOR),
+    "greatest coordinates": (b"\x04" + b"\xff" * 64, curve.GENERATOR),
+    "zeros": (b"\x04" + bytes(64), curve.GENERATOR),
+    "infinity": (bytes(65), curve.GENERATOR),
+    "compressed": (encoded(*curve.GENERATOR, leading=3), curve.GENERATOR),
+    "hybrid": (encoded(*curve.GENERATOR, leading=7), curve.GENERATOR),
+    "no leading byte": (encoded(*curve.GENERATOR, leading=0), curve.GENERATOR),
+    "another leading byte": (encoded(*curve.GENERATOR, leading=0x84), curve.GENERATOR),
 }
 
 
@@ -249,3 +246,25 @@ def test_every_kind_of_buffer_uses_the_same_machine_code(engine: Engine, server_
 
 def test_a_chunk_is_some_hundredths_of_a_second_of_work(engine: Engine) -> None:
     assert [engine.packets_per_chunk(bins) for bins in (1, 1024, 4096, 524287)] == [1024, 1024, 512, 16]
+
+
+def test_which_key_opens_a_payload_depends_on_nothing_but_their_order() -> None:
+    """A payload that two keys open gives the same share beside whatever else, earlier and later."""
+    first, second = (curve.decode(key.public_point) for key in KEYS[:2])
+    assert first is not None
+    assert second is not None
+    payload = ambiguous(4711, first, second)
+    shares = [curve.decrypt(scalar, payload) for scalar in SCALARS[:2]]
+    assert None not in shares
+    assert shares[0] != shares[1]
+    parameters = VerificationParameters(3, 1)
+    for engine in ENGINES:
+        by_order = []
+        for keys in (KEYS[:2], KEYS[1::-1]):
+            alone = engine.verify(chunk_of([payload], [77]), keys, parameters)
+            for neighbour in KEYS[:2]:
+                contents = [encrypt(neighbour.public_point, bytes(32)), payload]
+                found = assert_equal_to_plain(engine, chunk_of(contents, [77, 77]), keys, parameters)
+                assert found.f_r[1] == alone.f_r[0]
+            by_order.append(int(alone.f_r[0]))
+        assert by_order[0] != by_order[1]
