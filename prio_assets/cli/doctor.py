@@ -78,7 +78,7 @@ def machine_code(choice: "Choice") -> str | None:
         return None
     from prio_assets.prio.jit import CACHE_DIRECTORY
 
-    return CACHE_DIRECTORY
+    return None if CACHE_DIRECTORY is None else str(CACHE_DIRECTORY)
 
 
 def findings(choice: "Choice", configuration: str | None) -> Iterator[dict[str, Any]]:

@@ -1,18 +1,19 @@
 """Compiled functions: numba makes them, and keeps their machine code for the next process.
 
-A kernel and the kernels that it calls stand in one file, because numba notices changes of a function's own file only.
-What a kernel takes from other files becomes part of its code, so each version of ours keeps code of its own.
+Machine code is kept in a directory for these very sources, and for this kind of processor. numba itself notices changes
+of a function's own file only, but a kernel takes constants and the types of libraries' functions from others, too.
 """
 
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
+import llvmlite.binding as llvm
 import numba
-from numba.core.caching import FunctionCache
+from numba.core import caching
 
 from prio_assets.prio.cache import cache_directory
 
@@ -23,25 +24,58 @@ if config.DISABLE_JIT:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PACKAGE: Final = Path(__file__).parents[1]
 
-def _find_cache() -> tuple[str | None, str | None]:
-    """Where machine code is kept, and None; or None, and why it is not."""
+
+def _find_cache() -> tuple[Path | None, str | None]:
+    """Where machine code is kept, and None; or None, and why it is not. A filled directory need not be writable."""
     try:
-        if not config.CACHE_DIR:
-            return str(cache_directory(f"numba-{version('prio-assets')}")), None
-        Path(config.CACHE_DIR).mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=config.CACHE_DIR):
-            pass
+        place = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_directory("numba")
+        place /= _digest_of_sources()
+        if not place.is_dir() or not any(place.iterdir()):
+            place.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=place):
+                pass
     except OSError as error:
         return None, f"kernels are compiled in each process again, since machine code cannot be kept: {error}"
-    return str(config.CACHE_DIR), None
+    return place, None
+
+
+def _digest_of_sources() -> str:
+    """Of all that kernels may be made from."""
+    digest = hashlib.sha256(llvm.get_host_cpu_name().encode())
+    for source in sorted(
+        [_PACKAGE / "errors.py", *(_PACKAGE / "prio").glob("*.py"), *(_PACKAGE / "wire").glob("*.py")]
+    ):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 CACHE_DIRECTORY, CACHE_FAULT = _find_cache()
 
 
-class _KeptCode(FunctionCache):
+class _Place(caching.UserProvidedCacheLocator):
+    """Where a function's machine code is: in our directory and nowhere else, even if that cannot be written."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        self._py_file = file
+        self._lineno = function.__code__.co_firstlineno
+        folder = self.get_suitable_cache_subpath(file)  # type: ignore[no-untyped-call]
+        self._cache_path = str(Path(str(CACHE_DIRECTORY), folder))
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> "_Place":
+        return cls(function, file)
+
+
+class _Results(caching.CompileResultCacheImpl):
+    _locator_classes = [_Place]  # noqa: RUF012 (as it is in the base class)
+
+
+class _KeptCode(caching.FunctionCache):
     """A function's machine code on disk. What a power failure damaged is compiled and written again."""
+
+    _impl_class = _Results
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -58,16 +92,14 @@ class _KeptCode(FunctionCache):
 
 def kernel(function: Callable[P, R], *, makes_arrays: bool = True) -> Callable[P, R]:
     """Compile for the argument types of its first call; it runs without the interpreter lock and checks no index."""
-    before, config.CACHE_DIR = config.CACHE_DIR, CACHE_DIRECTORY or ""
-    try:
-        # numpy's rules of division: a zero divisor raises nothing, which no kernel has.
-        options: Any = {"nogil": True, "error_model": "numpy", "_nrt": makes_arrays}
-        dispatcher: Any = numba.njit(**options)(function)
-        if CACHE_DIRECTORY is not None:
-            dispatcher._cache = _KeptCode(function)  # type: ignore[no-untyped-call]
-        return dispatcher  # type: ignore[no-any-return]
-    finally:
-        config.CACHE_DIR = before
+    # numpy's rules of division: a zero divisor raises nothing, which no kernel has.
+    options: Any = {"nogil": True, "error_model": "numpy", "_nrt": makes_arrays}
+    dispatcher: Any = numba.njit(**options)(function)
+    if CACHE_DIRECTORY is not None:
+        before, config.CACHE_LOCATOR_CLASSES = config.CACHE_LOCATOR_CLASSES, ""  # which would stand in place of ours
+        dispatcher._cache = _KeptCode(function)  # type: ignore[no-untyped-call]
+        config.CACHE_LOCATOR_CLASSES = before
+    return dispatcher  # type: ignore[no-any-return]
 
 
 def borrowing_kernel(function: Callable[P, R]) -> Callable[P, R]:

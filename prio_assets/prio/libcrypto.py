@@ -12,6 +12,8 @@ from typing import Any, Final
 import llvmlite.binding as llvm
 from numba import types
 
+from prio_assets.errors import OperationalError
+
 NONCE_BYTES: Final = 16
 TAG_BYTES: Final = 16
 SHA256_STATE_WORDS: Final = 14
@@ -90,6 +92,7 @@ class Libcrypto:
     @contextmanager
     def _context(self, cipher: int, *, encrypts: bool) -> Iterator[int]:
         context = self._library.EVP_CIPHER_CTX_new()
+        self._check(context is not None)
         try:
             self._check(self._library.EVP_CipherInit_ex(context, cipher, None, None, None, encrypts))
             yield context
@@ -99,4 +102,4 @@ class Libcrypto:
     @staticmethod
     def _check(status: int) -> None:
         if status != 1:
-            raise MemoryError(f"{_LIBRARY} cannot make a cipher's context")
+            raise OperationalError(f"{_LIBRARY} cannot make a cipher's context, perhaps for lack of memory: try again")

@@ -104,9 +104,15 @@ def _digest(data: bytes) -> str:
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all: other processes may be loading it."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    Path(file.name).chmod(0o500)
-    Path(file.name).replace(path)
+        temporary = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            temporary.chmod(0o500)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink()
+            raise
 
 
 def _without_unused(library: bytes) -> bytes:

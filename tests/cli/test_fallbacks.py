@@ -57,7 +57,7 @@ LACKS = {
         SINGLE,
         "there is no home directory: set XDG_CACHE_HOME",
         WITHOUT_HOME,
-        {"XDG_CACHE_HOME": None, "NUMBA_CACHE_DIR": CACHE_DIRECTORY},
+        {"XDG_CACHE_HOME": None, "NUMBA_CACHE_DIR": str(CACHE_DIRECTORY.parent)},
     ),
     "place": Lack(
         SINGLE,

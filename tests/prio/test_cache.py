@@ -42,9 +42,13 @@ def test_without_a_home_directory_there_is_none(monkeypatch: pytest.MonkeyPatch)
         cache_directory("numba")
 
 
-def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("directory", ["prio-assets", "prio-assets/numba"])
+def test_a_directory_that_others_can_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache_directory("numba").chmod(0o770)
+    cache_directory("numba")
+    (tmp_path / directory).chmod(0o770)
     with pytest.raises(OSError, match="others can write to"):
         cache_directory("numba")
 
@@ -65,9 +69,7 @@ def kernel_file(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("variable", "place"), [("NUMBA_CACHE_DIR", "kept"), ("XDG_CACHE_HOME", "kept/prio-assets")]
-)
+@pytest.mark.parametrize(("variable", "place"), [("NUMBA_CACHE_DIR", "kept"), ("XDG_CACHE_HOME", "kept/prio-assets")])
 def test_machine_code_is_kept_where_the_user_says(tmp_path: Path, kernel_file: str, variable: str, place: str) -> None:
     assert run_kernel(kernel_file, HOME=str(tmp_path), **{variable: str(tmp_path / "kept")}) == "None"
     assert [*(tmp_path / place).rglob("*double*.nbc")]
@@ -104,3 +106,22 @@ def test_machine_code_for_which_there_is_no_space_is_not_kept(tmp_path: Path, ke
     Path(kernel_file).write_text(full + KERNEL)
     assert run_kernel(kernel_file, HOME=str(tmp_path)) == "None"
     assert not any(file.stat().st_size for file in (tmp_path / ".cache").rglob("*.nb*"))
+
+
+def test_machine_code_that_was_made_beforehand_is_used_where_nothing_can_be_written(
+    tmp_path: Path, kernel_file: str
+) -> None:
+    source = KERNEL + "print(sum(double.stats.cache_hits.values()))\n"
+    Path(kernel_file).write_text(source)
+    assert run_kernel(kernel_file, HOME=str(tmp_path)).split() == ["None", "0"]
+    no_writing = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    run_file = f"exec(compile({source!r}, {kernel_file!r}, 'exec'))"
+    assert run_kernel("-c", f"{no_writing}\n{run_file}", HOME=str(tmp_path)).split() == ["None", "1"]
+
+
+def test_numbas_other_places_are_never_used(tmp_path: Path, kernel_file: str) -> None:
+    """Whatever numba is told: nobody but us may have written what is loaded."""
+    environment = {"HOME": str(tmp_path), "NUMBA_CACHE_LOCATOR_CLASSES": "InTreeCacheLocator"}
+    assert run_kernel(kernel_file, **environment) == "None"
+    assert not (tmp_path / "__pycache__").exists()
+    assert [*(tmp_path / ".cache" / "prio-assets" / "numba").rglob("*.nbc")]

@@ -101,3 +101,13 @@ def test_a_package_without_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(multibuffer, "distribution", lambda name: SimpleNamespace(files=None))
     with pytest.raises(OSError, match=r"ipp-crypto brings no libcrypto_mb\.so\.13"):
         MultibufferAgreement()
+
+
+def test_a_copy_for_which_there_is_no_space_leaves_nothing(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        multibuffer._private_copy(INSTALLED)
+    assert [*libraries.iterdir()] == []
