@@ -28,7 +28,7 @@ from prio_assets.wire.containers import (
     read_further,
     read_records,
 )
-from prio_assets.wire.rows import blocks_of_rows
+from prio_assets.wire.rows import blocks_of_rows, is_scanner_loaded
 from prio_assets.wire.uuids import LONGEST_TEXT, UUID_BYTES, parse_uuid_texts
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ DIGEST_BYTES: Final = 32
 _READ_BYTES: Final = 256 * 2**10
 _SLICE: Final = 10_000
 _FEW_BYTES: Final = 2**14
-"""A smaller file is read record by record sooner than numba is loaded."""
+"""A smaller file is read record by record sooner than numba is loaded. Where packets were scanned before, it is."""
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,11 @@ def _columns(
     record_name: str, number_fields: tuple[str, ...], data: bytes, name: str
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int64]]]:
     """Columns of all packets, slice by slice: records as Python objects take ten times the memory."""
+    if not data:
+        return
     source = io.BytesIO(data)
-    if len(data) < _FEW_BYTES or not compiled_loops_allowed():
-        records = read_records(record_name, source, name, MAXIMUM_PACKETS, any_text=True) if data else iter(())
+    if not compiled_loops_allowed() or (len(data) < _FEW_BYTES and not is_scanner_loaded()):
+        records = read_records(record_name, source, name, MAXIMUM_PACKETS, any_text=True)
     else:
         from prio_assets.wire.bulk import BulkReader  # noqa: PLC0415 (numba is an extra, and slow to import)
         from prio_assets.wire.fields import Wanted  # noqa: PLC0415

@@ -1,5 +1,6 @@
 """Packets of a UUID and some numbers as the blocks of a container, written whole columns at a time."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from prio_assets.wire.containers import BLOCK_BYTES, Block
 from prio_assets.wire.uuids import HYPHENATED_LENGTH, uuid_characters
 
 FEW_ROWS: Final = 300
-"""Fewer are written sooner than numba is loaded."""
+"""Fewer are written sooner than numba is loaded. Where packets were scanned before, it is."""
 
 _VARINT_BYTES: Final = 5
 """Enough for the zigzag form of an unsigned 32-bit value."""
@@ -23,7 +24,7 @@ _Data = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 def blocks_of_rows(uuids: NDArray[np.uint8], numbers: Sequence[Elements]) -> Iterator[Block]:
     """The records of uuids uint8[n, 16] and columns of n numbers below 2^32, in the blocks that `blocks_of` makes."""
-    compiled = len(uuids) >= FEW_ROWS and compiled_loops_allowed()
+    compiled = (len(uuids) >= FEW_ROWS or is_scanner_loaded()) and compiled_loops_allowed()
     data, ends = _write_compiled(uuids, numbers) if compiled else _write(uuids, numbers)
     first, start = 0, 0
     while first < len(ends):
@@ -31,6 +32,11 @@ def blocks_of_rows(uuids: NDArray[np.uint8], numbers: Sequence[Elements]) -> Ite
         end = int(ends[last])
         yield last + 1 - first, data[start:end].tobytes()
         first, start = last + 1, end
+
+
+def is_scanner_loaded() -> bool:
+    """Whether this process has loaded the compiled scanner, so that compiled loops are faster for any number of rows."""
+    return "prio_assets.wire.scan" in sys.modules
 
 
 def _write(uuids: NDArray[np.uint8], numbers: Sequence[Elements]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -36,6 +38,7 @@ from tests.wire.avro import read_plainly, write_container, write_plainly
 INTEROP = Path(__file__).parents[1] / "interop"
 FIRST, SECOND = UUID("b8a5579a-f984-460a-a42d-2813cbf57771"), UUID("00000000-0000-4000-8000-00000000ff00")
 NAME = "a/b.batch.avro"
+SCANNER = "prio_assets.wire.scan"
 
 
 def packet(
@@ -259,6 +262,30 @@ def test_rows_are_written_the_same_with_and_without_compiled_loops(
     assert encode_validity_packets(packets, b"") == write_container("PrioValidityPacket", validity_rows(packets), b"")
     uuids = [{"uuid": text} for text in uuid_texts(packets.uuids)]
     assert encode_invalid_packets(packets.uuids, b"") == write_container("PrioInvalidPacket", uuids, b"")
+
+
+def noted(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        calls.append(function.__name__)
+        return function(*arguments, **named)
+
+    return call
+
+
+def test_few_packets_are_left_to_compiled_loops_once_the_scanner_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_hand: list[str] = []
+    for module, function in ((rows_module, "_write"), (packets_module, "read_records")):
+        monkeypatch.setattr(module, "compiled_loops_allowed", lambda: True)
+        monkeypatch.setattr(module, function, noted(getattr(module, function), by_hand))
+    packets = validity([FIRST], [(1, 2, 3)])
+    monkeypatch.delitem(sys.modules, SCANNER, raising=False)
+    before = encode_validity_packets(packets, b"")
+    assert validity_rows(decode_validity_packets(before, "x")) == validity_rows(packets)
+    assert by_hand == ["_write", "read_records"]
+    monkeypatch.setitem(sys.modules, SCANNER, ModuleType(SCANNER))
+    assert encode_validity_packets(packets, b"") == before
+    assert validity_rows(decode_validity_packets(before, "x")) == validity_rows(packets)
+    assert by_hand == ["_write", "read_records"]
 
 
 def test_every_validity_file_of_the_reference_is_what_fastavro_reads() -> None:
