@@ -35,7 +35,7 @@ def blocks_of_rows(uuids: NDArray[np.uint8], numbers: Sequence[Elements]) -> Ite
 
 
 def is_scanner_loaded() -> bool:
-    """Whether this process has loaded the compiled scanner, so that compiled loops are faster for any number of rows."""
+    """Whether this process has loaded the compiled scanner, so that compiled loops are faster for any number."""
     return "prio_assets.wire.scan" in sys.modules
 
 
