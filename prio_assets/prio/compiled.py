@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from prio_assets.errors import OperationalError, PacketReason
@@ -121,9 +122,7 @@ class CompiledEngine:
             return PlainEngine().verify(chunk, keys, parameters)  # which is not slow then
         status, r_pit = _check_lengths(chunk, *check_r_pit(chunk, ShareLayout(parameters.bins)))
         tried = np.flatnonzero(status == PacketReason.ACCEPTED)
-        points = np.frombuffer(chunk.buffer, dtype=np.uint8)[
-            chunk.payload_offsets[tried, np.newaxis] + np.arange(POINT_BYTES)
-        ]
+        points = _points(chunk, tried)
         columns = np.zeros((3, len(chunk)), dtype=np.uint64)
         data_sum = np.zeros(parameters.bins, dtype=np.uint64)
         key_agreements = None
@@ -131,8 +130,9 @@ class CompiledEngine:
             secrets, are_points = self._agreement.agree(points, key)
             if key_agreements is None:
                 key_agreements = int(are_points.sum())
+            if not are_points.all():
                 status[tried[~are_points]] = PacketReason.EPHEMERAL_KEY_INVALID
-            tried, points, secrets = tried[are_points], points[are_points], secrets[are_points]
+                tried, points, secrets = tried[are_points], points[are_points], secrets[are_points]
             self._open_and_evaluate(chunk, tried, secrets, r_pit, parameters, status, columns, data_sum)
             undecided = status[tried] == PacketReason.UNDECRYPTABLE
             tried, points = tried[undecided], points[undecided]
@@ -182,6 +182,15 @@ def _check_lengths(chunk: Chunk, status: NDArray[np.uint8], r_pit: Elements) -> 
     too_short = (status == PacketReason.ACCEPTED) & (chunk.payload_lengths < OVERHEAD)
     status[too_short] = PacketReason.PAYLOAD_TOO_SHORT
     return status, r_pit
+
+
+def _points(chunk: Chunk, tried: NDArray[np.intp]) -> Bytes:
+    """The ephemeral points of these packets, [n, 65]; their payloads are long enough."""
+    if not tried.size:
+        return np.empty((0, POINT_BYTES), dtype=np.uint8)
+    windows = sliding_window_view(np.frombuffer(chunk.buffer, dtype=np.uint8), POINT_BYTES)
+    points: Bytes = windows[chunk.payload_offsets[tried]]
+    return points
 
 
 @lru_cache(maxsize=4)
