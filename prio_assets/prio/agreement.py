@@ -40,6 +40,6 @@ class SingleAgreement:
     def agree(self, points: NDArray[np.uint8], key: PacketDecryptionKey) -> SharedSecrets:
         encoded = points.tobytes()
         found = [decode_point(encoded[start : start + POINT_BYTES]) for start in range(0, len(encoded), POINT_BYTES)]
-        secrets = b"".join(bytes(SECRET_BYTES) if point is None else key.agree(point) for point in found)
+        secrets = bytearray().join(bytes(SECRET_BYTES) if point is None else key.agree(point) for point in found)
         are_points = np.array([point is not None for point in found], dtype=np.bool_)
         return SharedSecrets(np.frombuffer(secrets, dtype=np.uint8).reshape(-1, SECRET_BYTES), are_points)
