@@ -74,8 +74,6 @@ def take_in(
     """
     with verdicts_about(source.header):
         verified = _verify(source)
-        if not len(verified.status):
-            raise BatchRejected(BatchReason.NO_PACKETS, f"{source.packets_name} holds no packets")
         if not accept_undecryptable:
             _check_decryption(verified, undecryptable_limit, source)
         verified = _without_repetitions(verified, repeated, source)
@@ -95,8 +93,7 @@ def take_in(
 
 
 def _verify(source: IngestionBatch) -> _Verified:
-    empty = np.zeros(0, dtype=np.uint64)
-    parts: list[tuple[NDArray[Any], ...]] = [(NO_UUIDS, empty, empty, empty, np.zeros(0, dtype=np.uint8))]
+    parts: list[tuple[NDArray[Any], ...]] = []
     data_sum = np.zeros(source.header.bins, dtype=np.uint64)
     key_agreements = 0
     failed_key_ids: set[str] = set()
@@ -108,7 +105,10 @@ def _verify(source: IngestionBatch) -> _Verified:
             stated = chunk.encryption_key_id(position)
             failed_key_ids.add(quoted(stated) if stated else "none stated")
         failed_key_ids = set(sorted(failed_key_ids)[:_SHOWN_KEY_IDS])  # clients could state millions
-    uuids, f_r, g_r, h_r, status = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if not parts:
+        raise BatchRejected(BatchReason.NO_PACKETS, f"{source.packets_name} holds no packets")
+    columns = parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts, strict=True)]
+    uuids, f_r, g_r, h_r, status = columns
     return _Verified(uuids, f_r, g_r, h_r, status, data_sum, key_agreements, frozenset(failed_key_ids))
 
 
@@ -127,14 +127,15 @@ def _without_repetitions(verified: _Verified, repeated: Uuids, source: Ingestion
 
     A duplicate counts even where one of its copies is unusable here, because the peer may be able to use both.
     """
-    legible = verified.status != PacketReason.UUID_MALFORMED
-    twice = np.zeros(len(legible), dtype=bool)
-    twice[legible] = duplicated(verified.uuids[legible])
-    accepted = verified.status == PacketReason.ACCEPTED
+    legible = np.flatnonzero(verified.status != PacketReason.UUID_MALFORMED)
+    twice = legible[duplicated(verified.uuids[legible])]
+    again = np.flatnonzero(contained(verified.uuids, repeated))
+    if not len(twice) and not len(again):
+        return verified
     status = verified.status.copy()
-    status[accepted & contained(verified.uuids, repeated)] = PacketReason.REPEATED_IN_WINDOW
-    status[accepted & twice] = PacketReason.UUID_DUPLICATED
-    dropped = np.flatnonzero(accepted & (status != PacketReason.ACCEPTED))
+    for positions, reason in ((again, PacketReason.REPEATED_IN_WINDOW), (twice, PacketReason.UUID_DUPLICATED)):
+        status[positions[verified.status[positions] == PacketReason.ACCEPTED]] = reason
+    dropped = np.flatnonzero(status != verified.status)
     if not len(dropped):
         return verified
     data_sum = field.subtract(verified.data_sum, source.sum_of_positions(dropped))
