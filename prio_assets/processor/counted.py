@@ -6,44 +6,48 @@ or decoding these as any other record would hold them several times over.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prio_assets.errors import MalformedError
-from prio_assets.wire.columns import Uuids, count_distinct, in_ranges, sort_uuids
+from prio_assets.wire.columns import Uuids, in_ranges, sort_uuids
 from prio_assets.wire.containers import SYNC_BYTES, container, encode_long, sync_marker
 from prio_assets.wire.records import Counted, decode
 from prio_assets.wire.uuids import UUID_BYTES
 
 
-def counted_object(columns: Sequence[Uuids]) -> bytes:
-    """The object that `encode` makes of the sorted, distinct UUIDs in the columns."""
-    frame = _Frame(count_distinct(columns))
-    data = BytesIO()
-    data.seek(frame.bytes - 1)
-    data.write(b"\0")  # all of it at once: growing would hold more than is needed
-    data.seek(0)
-    data.write(frame.header + bytes(SYNC_BYTES) + frame.block + frame.length)
-    for uuids in _sorted(columns):
-        data.write(uuids.tobytes())
-    with data.getbuffer() as written:
-        sync = sync_marker(written[len(frame.header) + SYNC_BYTES + len(frame.block) : -SYNC_BYTES])
-    data.write(sync)
-    data.seek(len(frame.header))
-    data.write(sync)
-    return data.getvalue()
+class CountedObject:
+    """The object of the sorted, distinct UUIDs in the columns, in any order. Iterating makes its bytes, piece by piece.
+
+    It is made once for its digest, which names it, and again to be written: held whole, it would be as large as the
+    columns.
+    """
+
+    def __init__(self, columns: Sequence[Uuids]) -> None:
+        self._columns = columns
+        self._sync = sync_marker(_exclusive_or(columns))
+        self.digest, self._number = _digest_and_number(columns, sum(map(len, columns)), self._sync)
+        if self._number < sum(map(len, columns)):
+            self.digest, _ = _digest_and_number(columns, self._number, self._sync)
+
+    def __iter__(self) -> Iterator[bytes]:
+        frame = _Frame(self._number)
+        yield frame.header + self._sync + frame.block + frame.length
+        for uuids in _sorted(self._columns):
+            yield uuids.tobytes()
+        yield self._sync
 
 
 def is_counted_object(columns: Sequence[Uuids], stream: BinaryIO, expected_digest: bytes) -> bool:
     """Whether the object of this digest names just the UUIDs in the columns. `stream` is read for its sync marker."""
     number = sum(map(len, columns))
-    start = stream.read(len(_Frame(number).header) + SYNC_BYTES)
-    if _digest_of(columns, number, start) == expected_digest:
-        return True
-    distinct = count_distinct(columns)  # toward a peer without lists a packet may count in two batches
-    return distinct < number and _digest_of(columns, distinct, start) == expected_digest
+    sync = stream.read(len(_Frame(number).header) + SYNC_BYTES)[-SYNC_BYTES:]
+    found, distinct = _digest_and_number(columns, number, sync)
+    if distinct < number:  # toward a peer without lists a packet may count in two batches
+        found, _ = _digest_and_number(columns, distinct, sync)
+    return found == expected_digest
 
 
 def uuids_of(data: bytes, name: str) -> Uuids:
@@ -54,14 +58,23 @@ def uuids_of(data: bytes, name: str) -> Uuids:
     return np.frombuffer(uuids, dtype=np.uint8).reshape(-1, UUID_BYTES)
 
 
-def _digest_of(columns: Sequence[Uuids], number: int, start: bytes) -> bytes:
-    """The digest of the object that begins with `start` and has the UUIDs in the columns, so many different ones."""
+def _digest_and_number(columns: Sequence[Uuids], number: int, sync: bytes) -> tuple[bytes, int]:
+    """The digest of the object that states so many UUIDs, and how many different ones there are."""
     frame = _Frame(number)
-    found = hashlib.sha256(start + frame.block + frame.length)
+    hashing = hashlib.sha256(frame.header + sync + frame.block + frame.length)
+    distinct = 0
     for uuids in _sorted(columns):
-        found.update(uuids.tobytes())
-    found.update(start[-SYNC_BYTES:])
-    return found.digest()
+        hashing.update(uuids.data)
+        distinct += len(uuids)
+    hashing.update(sync)
+    return hashing.digest(), distinct
+
+
+def _exclusive_or(columns: Sequence[Uuids]) -> bytes:
+    """Of all UUIDs in the columns: what depends on them and not on their order."""
+    words = [np.bitwise_xor.reduce(np.ascontiguousarray(uuids).view(np.uint64), axis=0) for uuids in columns]
+    together: NDArray[np.uint64] = np.bitwise_xor.reduce(np.array(words, dtype=np.uint64).reshape(-1, 2), axis=0)
+    return together.tobytes()
 
 
 def _sorted(columns: Sequence[Uuids]) -> Iterator[Uuids]:
@@ -69,14 +82,10 @@ def _sorted(columns: Sequence[Uuids]) -> Iterator[Uuids]:
 
 
 class _Frame:
-    """What stands before so many UUIDs: the container's header up to its sync marker, the block's, the field's.
-
-    `bytes` is the length of all.
-    """
+    """What stands before so many UUIDs: the container's header up to its sync marker, the block's, the field's."""
 
     def __init__(self, number: int) -> None:
         size = UUID_BYTES * number
         self.header = container(Counted.schema_name, [], sync_seed=b"")[:-SYNC_BYTES]
         self.length = encode_long(size)
         self.block = encode_long(1) + encode_long(len(self.length) + size)
-        self.bytes = len(self.header) + SYNC_BYTES + len(self.block) + len(self.length) + size + SYNC_BYTES

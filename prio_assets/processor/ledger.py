@@ -11,8 +11,8 @@ from functools import cached_property
 from uuid import UUID
 
 from prio_assets.errors import BatchRejected, MalformedError, ObjectMissingError, StateError
-from prio_assets.processor.counted import counted_object, is_counted_object, uuids_of
-from prio_assets.processor.steps import STATE, Create
+from prio_assets.processor.counted import CountedObject, is_counted_object, uuids_of
+from prio_assets.processor.steps import STATE, Create, Step, WritePieces
 from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.columns import Uuids
@@ -72,9 +72,9 @@ class Ledger:
                 return entry
         return None
 
-    def append(self, decision: Decision) -> list[Create]:
+    def append(self, decision: Decision) -> list[Step]:
         """The steps that append a decision: the packets that it counts, then the entry, if its number is still free."""
-        packets = counted_object(decision.counted)
+        packets = CountedObject(decision.counted)
         end = to_ms(decision.window.end)
         parameters = decision.parameters
         entry = LedgerEntry(
@@ -90,10 +90,10 @@ class Ledger:
             hamming_weight=parameters.hamming_weight,
             batches=decision.batches,
             answer=decision.answer,
-            counted_digest=digest(packets),
+            counted_digest=packets.digest,
         )
         return [
-            Create(STATE, names.counted(self.aggregation, digest(packets)), packets),
+            WritePieces(STATE, names.counted(self.aggregation, packets.digest), packets),
             Create(STATE, names.ledger_entry(self.aggregation, entry.number), encode(entry), stop_if_taken=True),
         ]
 

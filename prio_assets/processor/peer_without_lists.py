@@ -14,7 +14,7 @@ from prio_assets.processor.aggregation import common_parameters
 from prio_assets.processor.batch_lists import Waiting
 from prio_assets.processor.ledger import Decision, Ledger
 from prio_assets.processor.readiness import ReadyBatch
-from prio_assets.processor.steps import Create
+from prio_assets.processor.steps import Step
 from prio_assets.wire.columns import count_distinct
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import Window
@@ -43,7 +43,7 @@ def deadline_of(window: Window, settings: ProcessorConfiguration) -> datetime:
 
 def settle(
     view: View, settings: ProcessorConfiguration, now: datetime, minimum_clients: int, *, despite_stop: bool = False
-) -> list[Create] | Waiting:
+) -> list[Step] | Waiting:
     """Fix the window's set in the ledger once its stop has passed.
 
     Past the deadline only what was recorded as sent can be in the peer's sum; an operator who knows better sums what is

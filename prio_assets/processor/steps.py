@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from prio_assets.storage.base import Store, copy_bytes, copy_in_order, read_bytes
+from prio_assets.storage.base import Store, copy_bytes, copy_in_order, exists, read_bytes
 from prio_assets.wire.batches import parts_of_batch
 from prio_assets.wire.names import Objects
 from prio_assets.wire.packets import digest
@@ -29,6 +29,15 @@ class Create:
     name: str
     data: bytes
     stop_if_taken: bool = False
+
+
+@dataclass(frozen=True)
+class WritePieces:
+    """Write an object that is named by its digest, unless it is there: whoever writes it writes the same bytes."""
+
+    store: str
+    name: str
+    pieces: Iterable[bytes]
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Acknowledge:
     sent_at: datetime
 
 
-Step = Create | Copy | CopyParts | Acknowledge
+Step = Create | WritePieces | Copy | CopyParts | Acknowledge
 
 
 def take(step: Step, stores: Mapping[str, Store]) -> bool:
@@ -68,6 +77,8 @@ def take(step: Step, stores: Mapping[str, Store]) -> bool:
     match step:
         case Create(store, name, data, stop_if_taken):
             return stores[store].create(name, data) or not stop_if_taken
+        case WritePieces(store, name, pieces):
+            _write_pieces(stores[store], name, pieces)
         case Copy(store, name, target, target_name):
             copy_bytes(stores[target], target_name, read_bytes(stores[store], name))
         case CopyParts(store, name, target, target_names):
@@ -82,3 +93,9 @@ def take(step: Step, stores: Mapping[str, Store]) -> bool:
 def take_all(steps: Iterable[Step], stores: Mapping[str, Store]) -> bool:
     """Take the steps in order; False when a lost race ended the run before the last one."""
     return all(take(step, stores) for step in steps)
+
+
+def _write_pieces(store: Store, name: str, pieces: Iterable[bytes]) -> None:
+    if not exists(store, name):
+        with store.write(name) as stream:
+            stream.writelines(pieces)

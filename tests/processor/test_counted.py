@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prio_assets.errors import MalformedError
-from prio_assets.processor.counted import counted_object, is_counted_object, uuids_of
+from prio_assets.processor.counted import CountedObject, is_counted_object, uuids_of
 from prio_assets.wire.columns import Uuids
+from prio_assets.wire.containers import SYNC_BYTES
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Counted, encode
 
@@ -23,6 +24,10 @@ def columns_of(items: Sequence[Sequence[bytes]]) -> list[Uuids]:
     return [np.frombuffer(b"".join(each), dtype=np.uint8).reshape(-1, 16) for each in items]
 
 
+def counted_object(columns: Sequence[Uuids]) -> bytes:
+    return b"".join(CountedObject(columns))
+
+
 def plain_object(items: Sequence[Sequence[bytes]]) -> bytes:
     return encode(Counted(b"".join(sorted({uuid for each in items for uuid in each}))))
 
@@ -32,9 +37,22 @@ def test_the_object_is_the_record_of_the_sorted_uuids(items: list[list[bytes]], 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("prio_assets.wire.columns._RANGE_UUIDS", held)
         data = counted_object(columns_of(items))
+        assert CountedObject(columns_of(items)).digest == digest(data)
         assert is_counted_object(columns_of(items), io.BytesIO(data), digest(data))
-    assert data == plain_object(items)
+    plain = plain_object(items)
+    assert data.replace(data[-SYNC_BYTES:], plain[-SYNC_BYTES:]) == plain, "but for the sync marker"
     assert uuids_of(data, "x").tobytes() == b"".join(sorted({uuid for each in items for uuid in each}))
+
+
+@given(groups.flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))))
+def test_the_object_does_not_depend_on_the_order(both: tuple[list[list[bytes]], list[list[bytes]]]) -> None:
+    items, others = both
+    assert counted_object(columns_of(items)) == counted_object(columns_of([each[::-1] for each in others]))
+
+
+def test_other_packets_have_another_sync_marker() -> None:
+    first, second = (counted_object(columns_of([[bytes(15) + last]])) for last in (b"\1", b"\2"))
+    assert first[-SYNC_BYTES:] != second[-SYNC_BYTES:]
 
 
 @given(groups, groups)
@@ -56,18 +74,18 @@ def test_an_object_of_broken_uuids_is_malformed() -> None:
 
 
 def test_little_more_is_held_than_the_packets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A range of them, and of the object the object."""
+    """A range of them, and nothing of the object that is as large as they are."""
     monkeypatch.setattr("prio_assets.wire.columns._RANGE_UUIDS", 2**12)
     random = np.random.default_rng(0)
     columns = [random.integers(0, 256, (1000, 16), dtype=np.uint8) for _ in range(200)]
     number = sum(map(len, columns))
     data = counted_object(columns)
-    for held_per_packet, work in (
-        (6, lambda: is_counted_object(columns, io.BytesIO(data), digest(data))),
-        (16 + 6, lambda: counted_object(columns)),
+    for work in (
+        lambda: is_counted_object(columns, io.BytesIO(data), digest(data)),
+        lambda: sum(map(len, CountedObject(columns))),
     ):
         tracemalloc.start()
         work()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < held_per_packet * number
+        assert peak < 6 * number

@@ -123,7 +123,9 @@ def test_packets_that_are_not_those_of_the_entry_are_refused() -> None:
 
 
 def test_the_same_decision_gives_the_same_bytes() -> None:
-    first, second = (read_ledger(MemoryStore("state"), AGGREGATION, START).append(decision(0)) for _ in range(2))
-    assert [step.data for step in first] == [step.data for step in second]
-    entry = decode(LedgerEntry, first[1].data, "entry")
-    assert encode(entry) == first[1].data
+    first, second = MemoryStore("state"), MemoryStore("state")
+    for store in (first, second):
+        take_all(read_ledger(store, AGGREGATION, START).append(decision(0)), {STATE: store})
+    assert first.objects == second.objects
+    data = first.objects[names.ledger_entry(AGGREGATION, 1)]
+    assert encode(decode(LedgerEntry, data, "entry")) == data

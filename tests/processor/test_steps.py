@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 import pytest
 
 from prio_assets.errors import ObjectConflictError, ObjectMissingError
-from prio_assets.processor.steps import PEER_BUCKET, STATE, Acknowledge, Copy, CopyParts, Create, take, take_all
+from prio_assets.processor.steps import (
+    PEER_BUCKET,
+    STATE,
+    Acknowledge,
+    Copy,
+    CopyParts,
+    Create,
+    WritePieces,
+    take,
+    take_all,
+)
 from prio_assets.wire.names import Objects
 from prio_assets.wire.packets import digest
 from prio_assets.wire.records import Sent, decode
@@ -24,6 +34,12 @@ def stores() -> dict[str, MemoryStore]:
 def test_the_first_version_stays(stores: dict[str, MemoryStore]) -> None:
     assert take_all([Create(STATE, "list", b"first"), Create(STATE, "list", b"second")], stores)
     assert stores[STATE].objects == {"list": b"first"}
+
+
+def test_pieces_become_one_object_and_one_that_is_there_stays(stores: dict[str, MemoryStore]) -> None:
+    for pieces in ([b"the ", b"first"], [b"second"]):
+        assert take(WritePieces(STATE, "packets", pieces), stores)
+    assert stores[STATE].objects == {"packets": b"the first"}
 
 
 def test_the_stored_version_is_copied(stores: dict[str, MemoryStore]) -> None:
