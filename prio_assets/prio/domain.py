@@ -41,7 +41,14 @@ def root_of_unity(order: int) -> int:
 
 def is_root_of_unity(points: Elements, order: int) -> NDArray[np.bool_]:
     """Which points [n] are roots of unity of this order."""
-    return np.equal(field.power(points, order), 1)
+    roots = _roots_of_unity(order)
+    return np.equal(roots[np.searchsorted(roots, points, side="right") - 1], points)
+
+
+@lru_cache(maxsize=4)
+def _roots_of_unity(order: int) -> Elements:
+    """All of this order, ascending; 8 MiB for the greatest one."""
+    return np.sort(powers(root_of_unity(order), order))
 
 
 def repeated_squares(points: Elements, count: int) -> list[Elements]:

@@ -77,6 +77,12 @@ def test_other_points_are_no_roots_of_unity(order: int, point: int) -> None:
     assert domain.is_root_of_unity(np.array([point], dtype=np.uint64), order).tolist() == [expected]
 
 
+def test_every_root_of_unity_is_found_and_none_of_their_neighbours() -> None:
+    roots = domain.powers(domain.root_of_unity(256), 256)
+    points = np.concatenate([roots, field.add(roots, 1), field.subtract(roots, 1)])
+    assert domain.is_root_of_unity(points, 256).tolist() == [pow(int(point), 256, PRIME) == 1 for point in points]
+
+
 def test_roots_of_unity_are_found_by_their_order() -> None:
     roots = np.array([domain.root_of_unity(order) for order in (1, 2, 4, 8, 16)] + [0], dtype=np.uint64)
     assert domain.is_root_of_unity(roots, 4).tolist() == [True, True, True, False, False, False]
