@@ -316,15 +316,23 @@ def _check_sum(values: tuple[int, ...], name: str) -> None:
         raise MalformedError(f"{name}: its sum has a value that is not an unsigned 32-bit integer")
 
 
+_AS_IT_IS = (int, float, str, bytes, type(None))
+
+
 def _to_avro(value: Any) -> Any:
-    if value is None or isinstance(value, int | float | str | bytes):
+    if isinstance(value, _AS_IT_IS):
         return value
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, tuple):
         is_sum = bool(value) and isinstance(value[0], int)
         return list(value) if is_sum else [_to_avro(item) for item in value]
-    return {field.name: _to_avro(getattr(value, field.name)) for field in fields(value)}
+    return {name: _to_avro(getattr(value, name)) for name in _field_names(cast(Hashable, type(value)))}
+
+
+@cache
+def _field_names(record_type: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record_type))
 
 
 @cache
