@@ -22,7 +22,7 @@ from prio_assets.prio.engine import Chunk, Engine, VerificationParameters
 from prio_assets.prio.field import Elements
 from prio_assets.prio.shares import ShareLayout
 from prio_assets.prio.verifier import verification_messages
-from prio_assets.processor.aggregation import valid_packets
+from prio_assets.processor.aggregation import join
 from prio_assets.storage.base import read_bytes
 from prio_assets.wire.names import ingestion_objects
 from prio_assets.wire.packets import (
@@ -151,7 +151,7 @@ def _validities(sample: _Sample) -> Iterator[tuple[str, float]]:
     data = encode_validity_packets(packets, b"")
     yield ENCODING, _microseconds(lambda: encode_validity_packets(packets, b""), count)
     yield DECODING, _microseconds(lambda: decode_validity_packets(data, "the validations"), count)
-    yield JOINING, _microseconds(lambda: valid_packets(packets, packets), count)
+    yield JOINING, _microseconds(lambda: join(packets, packets), count)
 
 
 def _microseconds(function: Callable[[], object], packets: int) -> float:

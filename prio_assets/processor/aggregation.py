@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,79 +22,91 @@ from prio_assets.wire.windows import Window, to_ms
 
 
 @dataclass(frozen=True)
-class Contribution:
-    """What one batch adds to a window: the data shares' sum, and which packets count.
+class Joined:
+    """What both validations of a batch say together: UUIDs of our own, uint8 of shape [n, 16], in its order.
 
-    `data_sum` is uint64 of shape [bins] mod p; `counted` and `invalid` are UUIDs, uint8 of shape [n, 16], the latter in
-    the order of the ingestion batch; `reasons` says why packets of either validation do not count. `decrypted_again`
-    says why shares were verified again that intake had summed; None where its totals served.
+    `valid` stand in the peer's, too, and their proofs hold; `others` are the rest. `reasons` says why packets of either
+    validation do not count.
+    """
+
+    valid: Uuids
+    others: Uuids
+    reasons: Counter[PacketReason]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """Which packets of one batch count in a window.
+
+    `counted` and `invalid` are UUIDs, uint8 of shape [n, 16], the latter in the order of the ingestion batch; `reasons`
+    says why packets of either validation do not count. `decrypted_again` says why shares were verified again that
+    intake had summed; None where its totals served.
     """
 
     source: IngestionBatch
-    data_sum: NDArray[np.uint64] = dataclass_field(repr=False)
     counted: Uuids
     invalid: Uuids
     reasons: Counter[PacketReason]
     decrypted_again: TotalsFault | None
 
 
-def valid_packets(own: ValidityPackets, peer: ValidityPackets) -> Uuids:
-    """The UUIDs that stand in both validations and whose proof holds, in the order of `own`; uint8 of shape [n, 16]."""
-    held = _proof_held(own, peer, positions(own.uuids, peer.uuids))
-    return own.uuids if held.all() else own.uuids[held]
-
-
-def contribute(
-    source: IngestionBatch,
-    own: ValidityPackets,
-    peer: ValidityPackets,
-    kept: KeptTotals | TotalsFault,
-    repeated: Uuids = NO_UUIDS,
-) -> Contribution:
-    """Check the proofs of one batch and sum the data shares of the packets that count; `repeated` don't.
-
-    With the totals that intake kept, only packets of `own` that don't count are verified again, and the packet file is
-    left alone where there are none. Without, the counted packets are. The result is the same, to the order.
-    """
+def join(own: ValidityPackets, peer: ValidityPackets) -> Joined:
+    """Look each packet of our own validation up in the peer's, and check the proofs."""
     at = positions(own.uuids, peer.uuids)
     held = _proof_held(own, peer, at)
-    counts = held & ~contained(own.uuids, repeated)
-    counted = own.uuids if counts.all() else own.uuids[counts]
-    if isinstance(kept, TotalsFault):
-        data_sum, received = source.sum_and_uuids(counted)
-    elif kept.rejected is not None and len(counted) == len(own):
-        data_sum, received = kept.data_sum, kept.rejected
-    else:
-        others, received = source.sum_and_uuids(own.uuids[~counts])
-        data_sum = field.subtract(kept.data_sum, others)
-    left_out = received[~contained(received, counted)]
     both = at >= 0
     reasons = Counter(
         {
             PacketReason.MISSING_AT_PEER: len(own) - int(both.sum()),
             PacketReason.MISSING_HERE: len(peer) - int(both.sum()),
             PacketReason.PROOF_INVALID: int((both & ~held).sum()),
-            PacketReason.REPEATED_IN_WINDOW: int((held & ~counts).sum()),
         }
     )
-    return Contribution(
+    return Joined(own.uuids if held.all() else own.uuids[held], own.uuids[~held], +reasons)
+
+
+def contribute(
+    source: IngestionBatch, joined: Joined, kept: KeptTotals | TotalsFault, repeated: Uuids = NO_UUIDS
+) -> tuple[Contribution, NDArray[np.uint64]]:
+    """Which packets of one batch count, `repeated` don't, and the sum mod p of their data shares, uint64 [bins].
+
+    With the totals that intake kept, only packets of our validation that don't count are verified again, and the packet
+    file is left alone where there are none. Without, the counted packets are. The result is the same, to the order. The
+    sum is not part of the contribution, which is kept until the window's end.
+    """
+    again = contained(joined.valid, repeated)
+    counted = joined.valid[~again] if again.any() else joined.valid
+    others = np.concatenate([joined.others, joined.valid[again]])
+    if isinstance(kept, TotalsFault):
+        data_sum, received = source.sum_and_uuids(counted)
+    elif kept.rejected is not None and not len(others):
+        data_sum, received = kept.data_sum, kept.rejected
+    else:
+        their_sum, received = source.sum_and_uuids(others)
+        data_sum = field.subtract(kept.data_sum, their_sum)
+    left_out = received[~contained(received, counted)]
+    contribution = Contribution(
         source,
-        data_sum,
         counted,
         invalid=left_out[first_occurrences(left_out)],
-        reasons=+reasons,
+        reasons=joined.reasons + Counter({PacketReason.REPEATED_IN_WINDOW: int(again.sum())}),
         decrypted_again=kept if isinstance(kept, TotalsFault) else None,
     )
+    return contribution, data_sum
 
 
 def make_sum_part(
-    contributions: Sequence[Contribution], aggregation: str, window: Window, signing_key: SigningKey
+    contributions: Sequence[Contribution],
+    data_sum: NDArray[np.uint64],
+    aggregation: str,
+    window: Window,
+    signing_key: SigningKey,
 ) -> SealedBatch:
-    """The signed sum part over the contributions, in their order. There is at least one; all have one's parameters."""
+    """The signed sum part over the contributions, in their order; `data_sum` is the sum of theirs.
+
+    There is at least one; all have one's parameters.
+    """
     parameters = contributions[0].source.header.parameters
-    total = np.zeros(parameters.bins, dtype=np.uint64)
-    for part in contributions:
-        total = field.add(total, part.data_sum)
     batch_uuids = tuple(part.source.batch.uuid for part in contributions)
     invalid = np.concatenate([NO_UUIDS, *(part.invalid for part in contributions)])
     packets = encode_invalid_packets(invalid, b"".join(uuid.bytes for uuid in batch_uuids))
@@ -107,7 +118,7 @@ def make_sum_part(
         prime=parameters.prime,
         number_of_servers=parameters.number_of_servers,
         hamming_weight=parameters.hamming_weight,
-        sum=tuple(total.tolist()),
+        sum=tuple(data_sum.tolist()),
         aggregation_start_time=to_ms(window.start),
         aggregation_end_time=to_ms(window.end),
         packet_file_digest=digest(packets),

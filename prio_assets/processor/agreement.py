@@ -5,7 +5,7 @@ newer than it. A ledger that has grown since then stops the run at its next entr
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -32,12 +32,16 @@ from prio_assets.wire.windows import Window
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a run found or did about a window's list: the decision, where there is one, or what it waits for."""
+    """What a run found or did about a window's list: the decision, where there is one, or what it waits for.
+
+    `ready` are the batches that it has read, where the sum follows in the same run.
+    """
 
     entry: LedgerEntry | None
     own_list: BatchList | None
     waiting: str | None
     unready: Mapping[UUID, BatchRejected]
+    ready: Mapping[UUID, ReadyBatch] = field(default_factory=dict)
 
 
 def make_own_list(
@@ -65,7 +69,7 @@ def accept_answer(processor: ShareProcessor, aggregation: str, window: Window) -
         view = view_to_accept(processor, aggregation, window)
         outcome = batch_lists.accept(view)
         if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_by_name):
-            return _agreement(processor, view, outcome)
+            return replace(_agreement(processor, view, outcome), ready=view.ready)
 
 
 def author_of(processor: ShareProcessor, minimum_clients: int | None) -> Author:

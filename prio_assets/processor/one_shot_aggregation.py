@@ -6,7 +6,11 @@ The peer sums what is complete in its buckets, so nothing that both validations 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as field_of_dataclass
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prio_assets.errors import (
     BatchReason,
@@ -16,12 +20,14 @@ from prio_assets.errors import (
     RefusedError,
     UndecryptableBatchError,
 )
+from prio_assets.prio import field
 from prio_assets.processor.aggregation import (
     Contribution,
     check_headers_agree,
     common_parameters,
     contribute,
     decrypted_again,
+    join,
     make_sum_part,
 )
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
@@ -35,7 +41,7 @@ from prio_assets.wire.batches import SealedBatch, Validation, open_header
 from prio_assets.wire.columns import count_distinct
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.records import ValidityHeader
+from prio_assets.wire.records import Parameters, Totals, ValidityHeader
 from prio_assets.wire.windows import Window, format_minute
 
 
@@ -68,10 +74,12 @@ class LeftOut:
 class Gathered:
     """What can be summed, in the order asked for, and what was noticed on the way.
 
-    `repeated` counts packets that stand in more than one batch.
+    `data_sum` is the sum mod p of the contributions' data shares, uint64 of shape [bins]. `repeated` counts packets
+    that stand in more than one batch.
     """
 
     contributions: Sequence[Contribution]
+    data_sum: NDArray[np.uint64] = field_of_dataclass(repr=False)
     left_out: Sequence[LeftOut]
     repeated: int
 
@@ -99,19 +107,24 @@ def gather(place: AggregationPlace, batches: Iterable[BatchName], window: Window
     at intake and cannot be now.
     """
     parts: list[Contribution] = []
+    sums: dict[Parameters, NDArray[np.uint64]] = {}
     left_out: list[LeftOut] = []
     seen: set[UUID] = set()
     for batch in batches:
         try:
             _check_listing(batch, window, seen)
-            parts.append(_contribution(place, batch))
+            part, data_sum = _contribution(place, batch)
+            parts.append(part)
+            parameters = part.source.header.parameters
+            sums[parameters] = field.add(sums[parameters], data_sum) if parameters in sums else data_sum
         except (BatchRejected, UndecryptableBatchError) as error:
             left_out.append(LeftOut(batch, str(error)))
         except ObjectMissingError as error:
             left_out.append(LeftOut(batch, f"{BatchReason.OBJECT_MISSING}: {error}"))
     parts, others = _with_common_parameters(parts)
     counted = [part.counted for part in parts]
-    return Gathered(parts, [*left_out, *others], repeated=sum(map(len, counted)) - count_distinct(counted))
+    total = sums[parts[0].source.header.parameters] if parts else np.zeros(0, dtype=np.uint64)
+    return Gathered(parts, total, [*left_out, *others], repeated=sum(map(len, counted)) - count_distinct(counted))
 
 
 def seal_sum(
@@ -129,7 +142,7 @@ def seal_sum(
         raise RefusedError(
             f"{gathered.clients} clients of {aggregation} count, the minimum is {minimum_clients}: nothing was written"
         )
-    return make_sum_part(gathered.contributions, aggregation, window, signing_key)
+    return make_sum_part(gathered.contributions, gathered.data_sum, aggregation, window, signing_key)
 
 
 def _check_listing(batch: BatchName, window: Window, seen: set[UUID]) -> None:
@@ -142,7 +155,7 @@ def _check_listing(batch: BatchName, window: Window, seen: set[UUID]) -> None:
         raise BatchRejected(BatchReason.OUTSIDE_WINDOW, f"its time is not in {start} to {end}")
 
 
-def _contribution(place: AggregationPlace, batch: BatchName) -> Contribution:
+def _contribution(place: AggregationPlace, batch: BatchName) -> tuple[Contribution, NDArray[np.uint64]]:
     peer = read_validation_in(place.peer_validations, batch, 1 - place.opener.server_index, place.peer_keys)
     source = open_ingestion_batch(place.ingestion, batch, place.opener, expected=None)
     if place.own is None:
@@ -150,7 +163,7 @@ def _contribution(place: AggregationPlace, batch: BatchName) -> Contribution:
     else:
         own, kept = _kept_validation(place, place.own, source)
     check_headers_agree(own.header, peer.header, source)
-    return contribute(source, own.packets, peer.packets, kept)
+    return contribute(source, join(own.packets, peer.packets), kept)
 
 
 def _computed_validation(
@@ -160,7 +173,7 @@ def _computed_validation(
     intake = take_in(source, place.signing_key)
     header = open_header(ValidityHeader, intake.validation.header, f"our validation of {source.batch.base}")
     own = Validation(header, intake.packets, intake.validation)
-    return own, usable_totals(intake.totals, source, own)
+    return own, _usable(intake.totals, source, own)
 
 
 def _kept_validation(
@@ -174,12 +187,16 @@ def _kept_validation(
     if validation is None:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"{names.own_validation(batch)} is missing: take the batch in")
     totals = own.totals(batch, place.own_keys)
-    recorded = own.digest_recorded_beside(totals, batch, validation)
+    recorded = own.digest_recorded_beside(totals, batch, validation.header.packet_file_digest)
     if recorded not in (None, source.header.packet_file_digest):
         raise BatchRejected(
             BatchReason.DIGEST_DIFFERS, f"{source.packets_name} is not the file that intake read; it was replaced"
         )
-    return validation, usable_totals(totals, source, validation)
+    return validation, _usable(totals, source, validation)
+
+
+def _usable(totals: Totals | TotalsFault, source: IngestionBatch, own: Validation) -> KeptTotals | TotalsFault:
+    return usable_totals(totals, source, own.header.packet_file_digest, len(own.packets))
 
 
 def _with_common_parameters(parts: Sequence[Contribution]) -> tuple[list[Contribution], list[LeftOut]]:

@@ -61,13 +61,12 @@ class OwnStore:
 
         A record of another validation does not: a run may have ended between the two writes of intake.
         """
-        return self.digest_recorded_beside(self.totals(batch, keys), batch, stored)
+        return self.digest_recorded_beside(self.totals(batch, keys), batch, stored.header.packet_file_digest)
 
     def digest_recorded_beside(
-        self, totals: Totals | TotalsFault, batch: BatchName, stored: Validation
+        self, totals: Totals | TotalsFault, batch: BatchName, validity_digest: bytes
     ) -> bytes | None:
-        """`recorded_digest`, with the batch's totals at hand."""
-        validity_digest = stored.header.packet_file_digest
+        """`recorded_digest`, with the batch's totals at hand, of the validation of this digest."""
         if isinstance(totals, Totals) and totals.validity_digest == validity_digest:
             return totals.packet_file_digest
         receipt = self.receipt(batch)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError
-from prio_assets.processor.aggregation import valid_packets
+from prio_assets.processor.aggregation import Joined, join
 from prio_assets.processor.own_store import is_rejected
 from prio_assets.storage.base import Store, exists, read_bytes
 from prio_assets.wire import names
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadyBatch:
-    """A batch with both validations: their packet digests by writer's index, and the UUIDs valid at both."""
+    """A batch with both validations: their packet digests by writer's index, what they say together, parameters."""
 
     batch: BatchName
     digests: tuple[bytes, bytes]
-    valid: Uuids
+    joined: Joined
     parameters: Parameters
+
+    @property
+    def valid(self) -> Uuids:
+        """The UUIDs valid at both, uint8 of shape [n, 16]."""
+        return self.joined.valid
 
     def listed(self, repeated: Iterable[UUID] = ()) -> ListedBatch:
         """The batch as an entry of a batch list."""
@@ -72,11 +77,14 @@ def read_validation_in(bucket: Store, batch: BatchName, writer_index: int, keys:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"the peer's validation is not here: {error}") from error
 
 
-def read_ready(processor: "ShareProcessor", batch: BatchName) -> ReadyBatch:
-    """The batch, if its validations are here, hold and agree; `BatchRejected` says what it waits for or why not."""
+def read_ready(processor: "ShareProcessor", batch: BatchName, decided: Parameters | None = None) -> ReadyBatch:
+    """The batch, if its validations are here, hold and agree; `BatchRejected` says what it waits for or why not.
+
+    Their parameters are the decided ones, or else the configuration's, if it has any.
+    """
     own = read_own_validation(processor, batch)
     peer = read_peer_validation(processor, batch)
-    expected = processor.settings.expected_parameters(batch.aggregation) or own.header.parameters
+    expected = decided or processor.settings.expected_parameters(batch.aggregation) or own.header.parameters
     for who, validation in (("our", own), ("the peer's", peer)):
         if validation.header.parameters != expected:
             raise BatchRejected(
@@ -85,7 +93,7 @@ def read_ready(processor: "ShareProcessor", batch: BatchName) -> ReadyBatch:
             )
     digests = own.header.packet_file_digest, peer.header.packet_file_digest  # which were checked when they were read
     by_index = digests if processor.settings.server_index == 0 else digests[::-1]
-    return ReadyBatch(batch, by_index, valid_packets(own.packets, peer.packets), expected)
+    return ReadyBatch(batch, by_index, join(own.packets, peer.packets), expected)
 
 
 def check_eligible(processor: "ShareProcessor", batch: BatchName) -> None:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from prio_assets.prio.field import PRIME
 from prio_assets.processor.ingestion import IngestionBatch
-from prio_assets.wire.batches import Validation
 from prio_assets.wire.columns import Uuids
 from prio_assets.wire.records import Totals
 from prio_assets.wire.uuids import UUID_BYTES
@@ -65,13 +64,17 @@ def make_totals(
     )
 
 
-def usable_totals(totals: Totals | TotalsFault, source: IngestionBatch, own: Validation) -> KeptTotals | TotalsFault:
-    """The totals, if they are of this packet file and of the packets of this validation; else why they are not."""
+def usable_totals(
+    totals: Totals | TotalsFault, source: IngestionBatch, validity_digest: bytes, packets: int
+) -> KeptTotals | TotalsFault:
+    """The totals, if they are of this packet file, its parameters and the validation of this digest; else why not.
+
+    `packets` are those that can be used of the validation.
+    """
     if isinstance(totals, TotalsFault):
         return totals
     bound_to = (totals.packet_file_digest, totals.validity_digest, totals.packets, totals.parameters)
-    digests = (source.header.packet_file_digest, own.header.packet_file_digest)
-    if bound_to != (*digests, len(own.packets), own.header.parameters):
+    if bound_to != (source.header.packet_file_digest, validity_digest, packets, source.header.parameters):
         return TotalsFault.STALE
     data_sum = np.array(totals.sum, dtype=np.uint64)
     if len(data_sum) != totals.bins or (data_sum >= PRIME).any():

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prio_assets.errors import (
     BatchReason,
     BatchRejected,
@@ -15,10 +18,10 @@ from prio_assets.errors import (
     RefusedError,
     StateError,
 )
+from prio_assets.prio import field
 from prio_assets.processor import peer_without_lists
 from prio_assets.processor.aggregation import (
     Contribution,
-    check_headers_agree,
     contribute,
     decrypted_again,
     make_sum_part,
@@ -33,7 +36,6 @@ from prio_assets.processor.readiness import (
     ReadyBatch,
     listed_name,
     read_own_validation,
-    read_peer_validation,
     read_ready,
 )
 from prio_assets.processor.sending import is_at_peer, steps_to_send
@@ -41,7 +43,7 @@ from prio_assets.processor.steps import STATE, SUM_PARTS, Acknowledge, Copy, Cre
 from prio_assets.processor.totals import TotalsFault, usable_totals
 from prio_assets.storage.base import read_bytes
 from prio_assets.wire import names
-from prio_assets.wire.batches import SealedBatch, Validation, check_packet_digest, open_header, open_signature
+from prio_assets.wire.batches import SealedBatch, check_packet_digest, open_header, open_signature
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import LedgerEntry, ListedBatch, Parameters, SumPart, Totals
 from prio_assets.wire.uuids import uuid_columns
@@ -91,7 +93,7 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
     stored = _stored_sum_part(processor, aggregation, window)
     if stored is not None:
         take_all(_steps_to_publish(processor, aggregation, window, stored), processor.stores_by_name)
-    part, contributions = _sum_part(processor, aggregation, window, entry, stored)
+    part, contributions = _sum_part(processor, aggregation, window, agreement.ready, entry, stored)
     if stored is None:
         take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_by_name)
     name = names.sum_part_objects(processor.settings.instance, aggregation, window, processor.settings.server_index)
@@ -128,7 +130,8 @@ def _settle(processor: ShareProcessor, aggregation: str, window: Window, overrid
         if isinstance(outcome, Waiting):
             return Agreement(view.ledger.entry(window), None, outcome.why, unready)
         if take_all(outcome, processor.stores_by_name):
-            return Agreement(decision_of(processor, aggregation, window), None, None, unready)
+            ready = {each.batch.uuid: each for each in view.ready}
+            return Agreement(decision_of(processor, aggregation, window), None, None, unready, ready)
 
 
 def _view_without_lists(
@@ -173,19 +176,31 @@ def _send_set(
 
 
 def _sum_part(
-    processor: ShareProcessor, aggregation: str, window: Window, entry: LedgerEntry, stored: SealedBatch | None
+    processor: ShareProcessor,
+    aggregation: str,
+    window: Window,
+    ready: Mapping[UUID, ReadyBatch],
+    entry: LedgerEntry,
+    stored: SealedBatch | None,
 ) -> tuple[SealedBatch, Sequence[Contribution]]:
-    """The sum part, computed from the inputs and compared with the stored one; that one alone where inputs are gone."""
+    """The sum part, computed from the inputs and compared with the stored one; that one alone where inputs are gone.
+
+    `ready` are batches that this run has read before.
+    """
+    contributions: list[Contribution] = []
+    total = np.zeros(0, dtype=np.uint64)
     try:
-        contributions = [
-            _contribution(processor, listed_name(aggregation, each), each, entry.parameters) for each in entry.batches
-        ]
+        for listed in entry.batches:
+            batch = listed_name(aggregation, listed)
+            contribution, data_sum = _contribution(processor, batch, ready.get(batch.uuid), listed, entry.parameters)
+            total = field.add(total, data_sum) if contributions else data_sum
+            contributions.append(contribution)
     except ObjectMissingError:
         if stored is None:
             raise
         return stored, ()
     _check_counted(processor, aggregation, entry, contributions, stored)
-    part = make_sum_part(contributions, aggregation, window, processor.signing_key)
+    part = make_sum_part(contributions, total, aggregation, window, processor.signing_key)
     if stored is not None and (stored.header, stored.packets) != (part.header, part.packets):
         raise ObjectConflictError(
             f"the sum of {aggregation} {window} came out otherwise than the stored sum part; {_what_stays(stored)}"
@@ -215,44 +230,35 @@ def _what_stays(stored: SealedBatch | None) -> str:
 
 
 def _contribution(
-    processor: ShareProcessor, batch: BatchName, listed: ListedBatch, decided: Parameters
-) -> Contribution:
+    processor: ShareProcessor, batch: BatchName, ready: ReadyBatch | None, listed: ListedBatch, decided: Parameters
+) -> tuple[Contribution, NDArray[np.uint64]]:
     """What one batch of the set adds; whatever does not hold now, though it did when it was decided, stops the sum."""
     try:
-        own = read_own_validation(processor, batch)
-        peer = read_peer_validation(processor, batch)
+        ready = ready or read_ready(processor, batch, decided)
         source = open_ingestion_batch(processor.stores.ingestion, batch, processor.opener, expected=None)
-        check_headers_agree(own.header, peer.header, source)
         if source.header.parameters != decided:
             parameters = source.header.parameters
             raise OperationalError(f"{batch.base} has {parameters}, decided was {decided}; it was replaced: {REMEDY}")
-        _check_digests(processor, batch, listed, (own, peer))
+        if not ready.is_listed_as(listed):
+            raise OperationalError(
+                f"a validation of {batch.base} is not the one that was decided on; it was replaced: {REMEDY}"
+            )
+        validity_digest = ready.digests[processor.settings.server_index]
         totals = processor.own.totals(batch, processor.own_keys)
-        _check_taken_in(processor, source, own, totals)
-        kept = usable_totals(totals, source, own)
-        return contribute(source, own.packets, peer.packets, kept, uuid_columns(listed.repeated))
+        _check_taken_in(processor, source, validity_digest, totals)
+        kept = usable_totals(totals, source, validity_digest, len(ready.valid) + len(ready.joined.others))
+        return contribute(source, ready.joined, kept, uuid_columns(listed.repeated))
     except (BatchRejected, ObjectMissingError) as fault:
         is_missing = isinstance(fault, ObjectMissingError) or fault.reason == BatchReason.OBJECT_MISSING
         error = ObjectMissingError if is_missing else OperationalError
         raise error(f"batch {batch.base} of the decided set cannot be summed now: {fault}; {REMEDY}") from fault
 
 
-def _check_digests(
-    processor: ShareProcessor, batch: BatchName, listed: ListedBatch, validations: tuple[Validation, Validation]
-) -> None:
-    own, peer = (validation.header.packet_file_digest for validation in validations)
-    by_index = (own, peer) if processor.settings.server_index == 0 else (peer, own)
-    if by_index != (listed.validity_digest_0, listed.validity_digest_1):
-        raise OperationalError(
-            f"a validation of {batch.base} is not the one that was decided on; it was replaced: {REMEDY}"
-        )
-
-
 def _check_taken_in(
-    processor: ShareProcessor, source: IngestionBatch, own: Validation, totals: Totals | TotalsFault
+    processor: ShareProcessor, source: IngestionBatch, validity_digest: bytes, totals: Totals | TotalsFault
 ) -> None:
     """The packet file is the one that our validation was computed from."""
-    if source.header.packet_file_digest != processor.own.digest_recorded_beside(totals, source.batch, own):
+    if source.header.packet_file_digest != processor.own.digest_recorded_beside(totals, source.batch, validity_digest):
         raise OperationalError(
             f"{source.packets_name} is not known to be the file that intake read; it was replaced: {REMEDY}"
         )

@@ -3,8 +3,14 @@
 It differs from the reference in that it survives what it cannot use, so that it is our faults that show.
 """
 
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
 from prio_assets.errors import PrioAssetsError
-from prio_assets.processor.aggregation import Contribution, contribute, make_sum_part
+from prio_assets.prio import field
+from prio_assets.processor.aggregation import Contribution, contribute, join, make_sum_part
 from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.readiness import read_peer_validation
@@ -31,7 +37,9 @@ def intake(deployment: Deployment, batches: list[BatchName]) -> None:
 def sum_up(deployment: Deployment, batches: list[BatchName]) -> SealedBatch:
     """The sum part over the batches of which both validations are there."""
     parts = [part for batch in batches if (part := _contribution(deployment, batch)) is not None]
-    return make_sum_part(parts, AGGREGATION, WINDOW, deployment.processors[PEER].signing_key)
+    contributions, data_sums = zip(*parts, strict=True)
+    total = reduce(field.add, data_sums)
+    return make_sum_part(contributions, total, AGGREGATION, WINDOW, deployment.processors[PEER].signing_key)
 
 
 def _take_in(deployment: Deployment, batch: BatchName) -> Intake | None:
@@ -43,10 +51,10 @@ def _take_in(deployment: Deployment, batch: BatchName) -> Intake | None:
         return None
 
 
-def _contribution(deployment: Deployment, batch: BatchName) -> Contribution | None:
+def _contribution(deployment: Deployment, batch: BatchName) -> tuple[Contribution, NDArray[np.uint64]] | None:
     processor, taken = deployment.processors[PEER], _take_in(deployment, batch)
     received = deployment.store(PEER, "peer_validations").objects
     if taken is None or names.validity_objects(batch, 0).signature not in received:
         return None
     ours = read_peer_validation(processor, batch)
-    return contribute(taken.source, taken.packets, ours.packets, TotalsFault.MISSING)
+    return contribute(taken.source, join(taken.packets, ours.packets), TotalsFault.MISSING)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from prio_assets.errors import PacketReason
 from prio_assets.ingestor.batches import draw_labels
@@ -15,7 +16,7 @@ from prio_assets.ingestor.client import random_rows
 from prio_assets.prio.choice import choose_engine
 from prio_assets.prio.field import PRIME
 from prio_assets.processor import totals as kept_totals
-from prio_assets.processor.aggregation import Contribution, contribute, make_sum_part
+from prio_assets.processor.aggregation import Contribution, contribute, join, make_sum_part
 from prio_assets.processor.ingestion import IngestionBatch, Opener, open_ingestion_batch
 from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.own_store import OwnStore
@@ -23,6 +24,7 @@ from prio_assets.processor.totals import KeptTotals, TotalsFault, text_of_faults
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation
 from prio_assets.wire.packets import IngestionPacket
+from prio_assets.wire.records import Totals
 from prio_assets.wire.sealed import seal_record
 from prio_assets.wire.uuids import uuid_columns, uuid_values
 from tests.faults.crafting import batch_of
@@ -107,8 +109,9 @@ def sides(fates: Sequence[str]) -> tuple[Side, Side]:
     return first, second
 
 
-def sum_part_of(contribution: Contribution) -> tuple[bytes, bytes, bytes]:
-    return make_sum_part([contribution], AGGREGATION, WINDOW, PROCESSOR_KEYS[0]).three_objects()
+def sum_part_of(summed: tuple[Contribution, NDArray[np.uint64]]) -> tuple[bytes, bytes, bytes]:
+    contribution, data_sum = summed
+    return make_sum_part([contribution], data_sum, AGGREGATION, WINDOW, PROCESSOR_KEYS[0]).three_objects()
 
 
 @given(st.lists(st.sampled_from(list(FATES)), min_size=CLIENTS - 1, max_size=CLIENTS - 1), st.sets(st.integers(0, 7)))
@@ -116,14 +119,13 @@ def sum_part_of(contribution: Contribution) -> tuple[bytes, bytes, bytes]:
 def test_with_totals_and_without_the_sum_part_has_the_same_bytes(fates: list[str], repeated: set[int]) -> None:
     for here, there in (sides(["sound", *fates]), sides(["sound", *fates])[::-1]):
         again = uuid_columns(list(upload().true_rows)[place] for place in sorted(repeated))
-        columns = (here.own.packets, there.own.packets)
-        kept = usable_totals(here.intake.totals, here.source, here.own)
-        assert isinstance(kept, KeptTotals)
-        with_totals = contribute(here.source, *columns, kept, again)
-        without = contribute(here.source, *columns, TotalsFault.MISSING, again)
+        joined = join(here.own.packets, there.own.packets)
+        kept = kept_of(here)
+        with_totals = contribute(here.source, joined, kept, again)
+        without = contribute(here.source, joined, TotalsFault.MISSING, again)
         assert sum_part_of(with_totals) == sum_part_of(without)
-        assert with_totals.reasons == without.reasons
-        unnamed = contribute(here.source, *columns, replace(kept, rejected=None), again)
+        assert with_totals[0].reasons == without[0].reasons
+        unnamed = contribute(here.source, joined, replace(kept, rejected=None), again)
         assert sum_part_of(unnamed) == sum_part_of(with_totals)
 
 
@@ -131,22 +133,28 @@ def test_the_two_sums_are_the_honest_clients_that_both_could_read() -> None:
     fates = ["twice", "missing here", "missing at the peer", "no UUID", "unreadable here", *["sound"] * 3]
     first, second = sides(fates)
     parts = [
-        contribute(here.source, here.own.packets, there.own.packets, kept_of(here))
+        contribute(here.source, join(here.own.packets, there.own.packets), kept_of(here))
         for here, there in ((first, second), (second, first))
     ]
     true_rows = list(upload().true_rows.items())
-    assert (sum(part.data_sum for part in parts) % PRIME).tolist() == true_rows[5][1].tolist()
+    assert (sum(data_sum for _, data_sum in parts) % PRIME).tolist() == true_rows[5][1].tolist()
     expected = [uuid for place, (uuid, _) in enumerate(true_rows) if place in (0, 2, 4, 6, 7)]
-    assert uuid_values(parts[0].invalid) == expected, "those of the file that do not count, once each and in its order"
-    assert parts[0].reasons == {
+    assert uuid_values(parts[0][0].invalid) == expected, (
+        "those of the file that do not count, once each and in its order"
+    )
+    assert parts[0][0].reasons == {
         PacketReason.MISSING_AT_PEER: 1,
         PacketReason.MISSING_HERE: 2,
         PacketReason.PROOF_INVALID: 2,
     }
 
 
+def usable(side: Side, totals: Totals) -> KeptTotals | TotalsFault:
+    return usable_totals(totals, side.source, side.own.header.packet_file_digest, len(side.own.packets))
+
+
 def kept_of(side: Side) -> KeptTotals:
-    kept = usable_totals(side.intake.totals, side.source, side.own)
+    kept = usable(side, side.intake.totals)
     assert isinstance(kept, KeptTotals)
     return kept
 
@@ -154,11 +162,11 @@ def kept_of(side: Side) -> KeptTotals:
 def test_where_all_packets_of_the_validation_count_the_packet_file_is_left_alone() -> None:
     packets = [list(each)[:6] for each in upload().packets]
     first, second = (take_in_at(index, [*packets[index], *cut(upload().packets[index][7])]) for index in (0, 1))
-    expected = sum_part_of(contribute(first.source, first.own.packets, second.own.packets, TotalsFault.MISSING))
+    expected = sum_part_of(contribute(first.source, join(first.own.packets, second.own.packets), TotalsFault.MISSING))
     assert isinstance(first.source.ingestion, MemoryStore)
     first.source.ingestion.objects.clear()
-    found = contribute(first.source, first.own.packets, second.own.packets, kept_of(first))
-    assert len(found.invalid) == 1
+    found = contribute(first.source, join(first.own.packets, second.own.packets), kept_of(first))
+    assert len(found[0].invalid) == 1
     assert sum_part_of(found) == expected
 
 
@@ -170,8 +178,8 @@ def test_of_very_many_packets_left_out_none_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kept_totals, "MAXIMUM_REJECTED", 2)
     first, second = sides(fates)
     assert first.intake.totals == replace(named, rejected=None)
-    found = contribute(first.source, first.own.packets, second.own.packets, kept_of(first))
-    without = contribute(first.source, first.own.packets, second.own.packets, TotalsFault.MISSING)
+    found = contribute(first.source, join(first.own.packets, second.own.packets), kept_of(first))
+    without = contribute(first.source, join(first.own.packets, second.own.packets), TotalsFault.MISSING)
     assert sum_part_of(found) == sum_part_of(without)
 
 
@@ -193,12 +201,12 @@ def test_totals_name_the_engine_that_summed() -> None:
 )
 def test_totals_of_other_data_do_not_serve(changes: dict[str, object], fault: TotalsFault) -> None:
     side = sides(["sound"] * CLIENTS)[0]
-    assert usable_totals(replace(side.intake.totals, **changes), side.source, side.own) == fault
+    assert usable(side, replace(side.intake.totals, **changes)) == fault
 
 
 def test_rejected_packets_that_are_no_uuids_are_read_from_the_packet_file() -> None:
     side = sides(["sound"] * CLIENTS)[0]
-    kept = usable_totals(replace(side.intake.totals, rejected=bytes(15)), side.source, side.own)
+    kept = usable(side, replace(side.intake.totals, rejected=bytes(15)))
     assert isinstance(kept, KeptTotals)
     assert kept.rejected is None
 

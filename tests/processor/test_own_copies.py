@@ -128,12 +128,33 @@ def test_done_again_each_copy_is_compared_once(world: World, monkeypatch: pytest
     assert [reads[name] for name in PART] == [1, 1, 1]
 
 
-def test_a_batch_that_has_other_parameters_than_were_decided_stops_the_sum(world: World) -> None:
+def test_who_accepts_and_sums_in_one_run_reads_each_validation_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose_and_decide(world)
+    reads: Counter[str] = Counter()
+    open_read = MemoryStore.open_read
+
+    def counting(store: MemoryStore, name: str) -> BinaryIO:
+        reads[name] += 1
+        return open_read(store, name)
+
+    monkeypatch.setattr(MemoryStore, "open_read", counting)
+    assert sum_of(world.processors[0]).header is not None
+    assert reads[names.own_validation(FIRST.name)] == 1
+    assert reads[names.validity_objects(FIRST.name, 1).signature] == 1
+
+
+@pytest.mark.parametrize("with_validations", [True, False])
+def test_a_batch_that_has_other_parameters_than_were_decided_stops_the_sum(
+    world: World, *, with_validations: bool
+) -> None:
     propose_and_decide(world)
     run_until_cut(world.processors[0], sum_of, 2)  # the packets, the ledger entry
     stores, batch = world.stores[0], FIRST.name
     own, peer = names.own_validation(batch), names.validity_objects(batch, 1).signature
-    for store, name, key in (("own_validations", own, 0), ("peer_validations", peer, 1)):
+    validations = (("own_validations", own, 0), ("peer_validations", peer, 1))
+    for store, name, key in validations if with_validations else ():
         stored = stored_validation(stores[store].objects[name], batch, name)
         other = seal(replace(stored.header, epsilon=0.5), stored.sealed.packets, PROCESSOR_KEYS[key])
         stores[store].objects[name] = other.single_object()
@@ -141,7 +162,7 @@ def test_a_batch_that_has_other_parameters_than_were_decided_stops_the_sum(world
     header = decode(IngestionHeader, stores["ingestion"].objects[ingestion.header], ingestion.header)
     other = seal(replace(header, epsilon=0.5), stores["ingestion"].objects[ingestion.packets], INGESTOR_KEY)
     stores["ingestion"].objects.update(zip(ingestion, other.three_objects(), strict=True))
-    with pytest.raises(OperationalError, match=f"{batch.base} has .* epsilon 0.5, .*; it was replaced"):
+    with pytest.raises(OperationalError, match=f"{batch.base} has .* epsilon 0.5, .*epsilon 8.0.*; .*restore it"):
         sum_of(world.processors[0])
 
 

@@ -430,9 +430,9 @@ MUTANTS = (
     # The sum
     Mutant(
         "digests are ignored at the sum",
-        window_sum._check_digests,
-        "if by_index != ",
-        "if False and by_index != ",
+        window_sum._contribution,
+        "if not ready.is_listed_as(listed):",
+        "if False:",
         scene=REPLACED_INPUTS,
     ),
     Mutant(
@@ -442,10 +442,15 @@ MUTANTS = (
         "if False and source.header.packet_file_digest != ",
         scene=REPLACED_INPUTS,
     ),
-    Mutant("repeated packets are summed", aggregation.contribute, "held & ~contained(own.uuids, repeated)", "held"),
+    Mutant(
+        "repeated packets are summed",
+        aggregation.contribute,
+        "again = contained(joined.valid, repeated)",
+        "again = contained(joined.valid, repeated[:0])",
+    ),
     Mutant(
         "packets whose proof fails are counted",
-        aggregation.valid_packets,
+        aggregation.join,
         "own.uuids if held.all() else own.uuids[held]",
         "own.uuids",
     ),
