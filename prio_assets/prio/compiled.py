@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from prio_assets.errors import OperationalError, PacketReason
@@ -188,8 +187,10 @@ def _points(chunk: Chunk, tried: NDArray[np.intp]) -> Bytes:
     """The ephemeral points of these packets, [n, 65]; their payloads are long enough."""
     if not tried.size:
         return np.empty((0, POINT_BYTES), dtype=np.uint8)
-    windows = sliding_window_view(np.frombuffer(chunk.buffer, dtype=np.uint8), POINT_BYTES)
-    points: Bytes = windows[chunk.payload_offsets[tried]]
+    places = len(memoryview(chunk.buffer)) - POINT_BYTES + 1
+    # A row for each place, over the same bytes: numpy sees to it that none lies outside of the buffer.
+    rows: Bytes = np.ndarray((places, POINT_BYTES), dtype=np.uint8, buffer=chunk.buffer, strides=(1, 1))
+    points: Bytes = rows[chunk.payload_offsets[tried]]
     return points
 
 
