@@ -44,6 +44,8 @@ class BulkReader:
         self._state = np.array([0, *Progress()], dtype=np.int64)
         self._slab = np.empty(0, dtype=np.uint8)
         self._at_end = False
+        if isinstance(container.source, io.BytesIO):
+            self._take_in_place(container.source)
 
     def slices(self, most_rows: int, byte_limit: int) -> Iterator[Slice]:
         """Slices of at most so many packets, and bytes of the first byte field, or of one packet.
@@ -70,6 +72,13 @@ class BulkReader:
         ahead = _Ahead(self._slab.data[position:], self._container.source)
         return self._container._replace(source=io.BufferedReader(ahead)), Progress(*progress)
 
+    def _take_in_place(self, source: io.BytesIO) -> None:
+        """Bytes that are in memory are one slab as they are."""
+        self._slab = np.frombuffer(source.getvalue(), dtype=np.uint8)  # which are not copied
+        self._state[POSITION] = source.tell()
+        source.seek(0, io.SEEK_END)
+        self._at_end = True
+
     def _next_slab(self, left: NDArray[np.uint8], size: int) -> None:
         """A slab that begins with what is left of the one before."""
         slab = np.empty(size, dtype=np.uint8)
@@ -89,7 +98,9 @@ class BulkReader:
             offsets=np.empty((len(self._wanted.byte_fields), rows), dtype=np.int64),
             lengths=np.empty((len(self._wanted.byte_fields), rows), dtype=np.int64),
         )
-        found, stop = scan(self._slab, self._state, self._sync, self._maximum_packets, byte_limit, table, columns)
+        data = self._slab.view()
+        data.flags.writeable = False  # as bytes are: the scanner is compiled for such data alone
+        found, stop = scan(data, self._state, self._sync, self._maximum_packets, byte_limit, table, columns)
         return columns.first(found), stop
 
 

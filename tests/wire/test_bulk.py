@@ -17,6 +17,7 @@ from prio_assets.prio.engine import Chunk
 from prio_assets.wire import bulk, containers, packets
 from prio_assets.wire.codecs import compress
 from prio_assets.wire.containers import MAGIC, encode_long
+from prio_assets.wire.fields import Wanted
 from prio_assets.wire.packets import decode_invalid_packets, decode_validity_packets, digest, read_chunks
 from prio_assets.wire.schemas import embedded_schema
 from tests.wire.test_packets import INTEROP, rows
@@ -426,3 +427,15 @@ def test_chunks_of_one_slab_share_its_bytes() -> None:
     chunks: list[Chunk] = list(read_chunks(io.BytesIO(data), digest(data), "x", 10))
     assert len(chunks) == 5
     assert len({np.frombuffer(chunk.buffer, dtype=np.uint8).ctypes.data for chunk in chunks}) == 1
+
+
+def test_bytes_in_memory_are_scanned_where_they_are() -> None:
+    uuids = np.zeros((3, 16), dtype=np.uint8)
+    data = packets.encode_invalid_packets(uuids, b"seed")
+    container = containers.open_container("PrioInvalidPacket", io.BytesIO(data), "its name", 3)
+    reader = bulk.BulkReader(container, Wanted("PrioInvalidPacket"), 3)
+    slabs = [slab for slab, _ in reader.slices(2, 0)]
+    assert len(slabs) == 2
+    for slab in slabs:
+        assert np.shares_memory(np.frombuffer(slab, dtype=np.uint8), np.frombuffer(data, dtype=np.uint8))
+    assert not reader.rest()[0].source.read()
