@@ -307,6 +307,7 @@ class _Decompressing(io.RawIOBase):
             yield encode_long(count) + encode_long(len(block))
             if block:  # nothing would look like the end
                 yield block
+            del block  # or it would be held while the next one is decompressed
             yield _take(self._source, SYNC_BYTES)
 
 

@@ -354,6 +354,19 @@ def test_a_huge_block_is_not_held_whole() -> None:
     assert read_count == count
 
 
+@pytest.mark.parametrize("codec", ["deflate", "snappy"])
+def test_one_compressed_block_is_held_at_a_time(codec: str) -> None:
+    data = block(compress(encode_datum("Sent", {"digest": bytes(2000), "sent_at": 1}) * 2000, codec), 2000)
+    peaks = []
+    for blocks in (1, 3):
+        source = io.BytesIO(header(codec=codec.encode()) + data * blocks)
+        tracemalloc.start()
+        assert sum(1 for _ in read_records("Sent", source, "x")) == 2000 * blocks
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
 THOUSAND = encode_datum("Sent", {"digest": bytes(1000 - 3), "sent_at": 1})
 MORE = encode_datum("Sent", {"digest": bytes(1000 - 2), "sent_at": 1})
 
