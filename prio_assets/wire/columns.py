@@ -18,7 +18,10 @@ NO_UUIDS: Uuids = np.zeros((0, UUID_BYTES), dtype=np.uint8)
 
 _RANGE_UUIDS = 2**18
 """About so many UUIDs of a group are held sorted at once."""
-_FIRST_BYTES = 256
+_MOST_RANGES = 256
+"""So that a byte tells a UUID's range."""
+_SAMPLES_OF_A_RANGE = 2**10
+"""Ranges then differ in size by some per cent."""
 
 
 def sort_uuids(uuids: Uuids) -> Uuids:
@@ -56,11 +59,13 @@ def positions(uuids: Uuids, within: Uuids) -> NDArray[np.intp]:
     if np.array_equal(uuids, within):  # as honest ingestors write the two files of a batch
         return np.arange(len(uuids), dtype=np.intp)
     (high, low), (high_within, low_within) = _words(uuids), _words(within)
-    order, tied = _order_of_high(high_within)
+    # Joined by both words in one, as either alone may be much alike in all UUIDs: a time, or a machine's address.
+    folded, folded_within = high ^ low, high_within ^ low_within
+    order, tied = _order_of_words(folded_within)
     if tied.any():
         return _positions_by_both_words(uuids, within)
-    ascending, _ = _order_of_high(high)  # looked up in this order, neighbours are found near each other in memory
-    places = np.searchsorted(high_within[order], high[ascending])
+    ascending, _ = _order_of_words(folded)  # looked up in this order, neighbours are found near each other in memory
+    places = np.searchsorted(folded_within[order], folded[ascending])
     candidates = order[np.minimum(places, len(order) - 1)]
     equal = (high_within[candidates] == high[ascending]) & (low_within[candidates] == low[ascending])
     found = np.empty(len(uuids), dtype=np.intp)
@@ -92,17 +97,16 @@ def in_ranges(*groups: Sequence[Uuids]) -> Iterator[tuple[Uuids, ...]]:
     """The UUIDs of several groups of columns, range of values by range of values, in the order of the ranges.
 
     Each item has the UUIDs of each group that lie in one range, in the order of the group. So whole groups are
-    compared, or sorted, while little more is held than the groups.
+    compared, or sorted, while little more is held than the groups. The ranges hold about equally many UUIDs, however
+    these are made (the first bytes may be a time); only those that share a high word are never parted.
     """
     longest = max(sum(map(len, columns)) for columns in groups)
-    parts = 1
-    while parts < _FIRST_BYTES and parts * _RANGE_UUIDS < longest:
-        parts *= 2
-    if parts == 1:
+    parts = min(-(-longest // _RANGE_UUIDS), _MOST_RANGES)
+    if parts <= 1:
         yield tuple(np.concatenate([NO_UUIDS, *columns]) for columns in groups)
         return
-    # Ranges are of equal width, and at most 256, so that the first byte tells them.
-    numbers = [[uuids[:, 0] // np.uint8(_FIRST_BYTES // parts) for uuids in columns] for columns in groups]
+    bounds = _bounds([uuids for columns in groups for uuids in columns], parts)
+    numbers = [[_range_numbers(uuids, bounds) for uuids in columns] for columns in groups]
     for part in range(parts):
         yield tuple(
             np.concatenate([NO_UUIDS, *(uuids[its == part] for uuids, its in zip(columns, its_parts, strict=True))])
@@ -113,6 +117,23 @@ def in_ranges(*groups: Sequence[Uuids]) -> Iterator[tuple[Uuids, ...]]:
 def count_distinct(columns: Sequence[Uuids]) -> int:
     """How many different UUIDs stand in the columns."""
     return sum(len(sort_uuids(uuids)) for (uuids,) in in_ranges(columns))
+
+
+def _bounds(columns: Sequence[Uuids], parts: int) -> NDArray[np.uint64]:
+    """The lowest high words of all ranges but the first, ascending: quantiles of a sample, every so many-th UUID."""
+    step = max(sum(map(len, columns)) // (parts * _SAMPLES_OF_A_RANGE), 1)
+    samples = []
+    passed = 0
+    for uuids in columns:
+        samples.append(_high_words(uuids[-passed % step :: step]))
+        passed += len(uuids)
+    sample = np.sort(np.concatenate(samples))
+    return sample[np.arange(1, parts) * len(sample) // parts]
+
+
+def _range_numbers(uuids: Uuids, bounds: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """The number of the range in which each UUID lies, shape [n]."""
+    return np.searchsorted(bounds, _high_words(uuids), side="right").astype(np.uint8)
 
 
 def _positions_by_both_words(uuids: Uuids, within: Uuids) -> NDArray[np.intp]:
@@ -131,23 +152,27 @@ def _positions_by_both_words(uuids: Uuids, within: Uuids) -> NDArray[np.intp]:
 def _order(uuids: Uuids) -> NDArray[np.intp]:
     """The stable order of the UUIDs' values."""
     high, low = _words(uuids)
-    order, tied = _order_of_high(high)
+    order, tied = _order_of_words(high)
     if tied.any():
         among = order[tied]
         order[tied] = among[np.lexsort((among, low[among], high[among]))]
     return order
 
 
-def _order_of_high(high: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """The order of the high words but for their last bits, and which of the ordered tie with a neighbour; both [n].
+def _order_of_words(words: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The order of the words but for their last bits, and which of the ordered tie with a neighbour; both [n].
 
-    Numbers that carry their place in those bits are sorted a third faster than places by numbers.
+    Numbers that carry their place in those bits are sorted a third faster than places by numbers. Words that lie near
+    each other leave room above: then fewer of their last bits are dropped, or none.
     """
-    bits = np.uint64(len(high).bit_length())
-    keys = high >> bits << bits | np.arange(len(high), dtype=np.uint64)
+    bits = np.uint64(len(words).bit_length())
+    largest = words.max(initial=np.uint64(0))
+    smallest = words.min(initial=largest)
+    dropped = np.uint64(max(int(largest - smallest).bit_length() + int(bits) - 64, 0))
+    keys = (words - smallest) >> dropped << bits | np.arange(len(words), dtype=np.uint64)
     keys.sort()
     rough = keys >> bits
-    tied = np.zeros(len(high), dtype=bool)
+    tied = np.zeros(len(words), dtype=bool)
     np.equal(rough[1:], rough[:-1], out=tied[1:])
     tied[:-1] |= tied[1:]
     return (keys ^ rough << bits).view(np.intp), tied
@@ -169,8 +194,11 @@ def _byte_strings(uuids: Uuids) -> NDArray[np.bytes_]:
 
 def _words(uuids: Uuids) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The high and the low words, each of shape [n]."""
-    words = np.ascontiguousarray(uuids).view(">u8")
-    return words[:, 0].astype(np.uint64), words[:, 1].astype(np.uint64)
+    return _high_words(uuids), np.ascontiguousarray(uuids).view(">u8")[:, 1].astype(np.uint64)
+
+
+def _high_words(uuids: Uuids) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(uuids).view(">u8")[:, 0].astype(np.uint64)
 
 
 def _starts_of_groups(ordered: Uuids) -> NDArray[np.bool_]:

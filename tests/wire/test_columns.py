@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prio_assets.wire.columns import (
     NO_UUIDS,
     Members,
+    _order_of_words,
     contained,
     count_distinct,
     duplicated,
@@ -111,6 +112,40 @@ def test_a_range_is_a_part_of_the_column(monkeypatch: pytest.MonkeyPatch) -> Non
     uuids = np.random.default_rng(0).integers(0, 256, (1000, 16), dtype=np.uint8)
     lengths = [len(part) for (part,) in in_ranges([uuids[:300], uuids[300:]])]
     assert sum(lengths) == 1000 and max(lengths) < 120
+
+
+def test_ranges_of_uuids_that_begin_with_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two groups, one of them of columns shorter than a sample's step, and one high word that many share."""
+    monkeypatch.setattr("prio_assets.wire.columns._RANGE_UUIDS", 100)
+    monkeypatch.setattr("prio_assets.wire.columns._SAMPLES_OF_A_RANGE", 20)
+    random = Random(0)
+    items = [b"minute" + random.randbytes(10) for _ in range(1000)]
+    later = [b"minutf" + random.randbytes(10) for _ in range(300)]
+    tied = [b"minute\x80\x00" + random.randbytes(8) for _ in range(400)]
+    groups = [column(items[:990]), *(column([item]) for item in items[990:])], [column(later)]
+    ranges = [[item for group in each for item in rows(group)] for each in in_ranges(*groups)]
+    assert [item for each in ranges for item in sorted(each)] == sorted(items + later)
+    assert len(ranges) == 10 and max(map(len, ranges)) < 250
+    ranges = [rows(uuids) for (uuids,) in in_ranges([column(items), column(tied)])]
+    assert [item for each in ranges for item in sorted(each)] == sorted(items + tied)
+    assert sorted(map(len, ranges))[-2] < 200
+    assert count_distinct([column(items), column(tied), column(items)]) == 1400
+
+
+@pytest.mark.parametrize("alike", [slice(0, 6), slice(8, 16)], ids=["a time first", "an address last"])
+def test_uuids_with_alike_words_are_joined_as_fast_as_others(alike: slice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("prio_assets.wire.columns._positions_by_both_words")
+    within = np.random.default_rng(0).integers(0, 256, (5000, 16), dtype=np.uint8)
+    within[:, alike] = within[0, alike]
+    asked = np.concatenate([within[::-2], within[:100] ^ np.uint8(1)])
+    places = {item: place for place, item in enumerate(rows(within))}
+    assert positions(asked, within).tolist() == [places.get(item, -1) for item in rows(asked)]
+
+
+def test_words_near_each_other_are_ordered_to_their_last_bit() -> None:
+    words = np.random.default_rng(0).permutation(1000).astype(np.uint64) + np.uint64(2**64 - 1000)
+    order, tied = _order_of_words(words)
+    assert words[order].tolist() == sorted(words.tolist()) and not tied.any()
 
 
 def test_nothing() -> None:
