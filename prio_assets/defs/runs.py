@@ -23,23 +23,32 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
-LONGEST_WAIT = 3.0
-"""Seconds that a tick waits for a run to end: the daemon begins the next tick five seconds after this one at most."""
+UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+LONGEST_WAIT = 2.0
+"""Seconds that a tick waits for a run to end: every five seconds the daemon evaluates the sensors anew, but none whose
+tick is not over."""
 
 SECONDS_BETWEEN_LOOKS = 0.25
 
 
-def wait_for_an_end(instance: dg.DagsterInstance) -> None:
-    """While runs are under way, wait until one has ended, though not for long.
+def wait_for_an_end(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) -> None:
+    """While runs of any of `assets` are under way, wait until one has ended, though not for long.
 
     What can be done after it is then requested by this tick: a window has four runs that follow each other.
     """
-    under_way = frozenset(instance.get_run_ids(dg.RunsFilter(statuses=ACTIVE)))
+    under_way = runs_under_way(instance, assets)
     deadline = monotonic() + LONGEST_WAIT
     still = under_way
     while under_way and under_way <= still and monotonic() < deadline:
         sleep(SECONDS_BETWEEN_LOOKS)
-        still = frozenset(instance.get_run_ids(dg.RunsFilter(statuses=ACTIVE)))
+        still = runs_under_way(instance, assets)
+
+
+def runs_under_way(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) -> frozenset[str]:
+    """The runs of any of `assets` that start or are at work, whoever launched them."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
+    return frozenset(run.run_id for run in runs if not (run.asset_selection or frozenset()).isdisjoint(assets))
 
 
 def run_requests(instance: dg.DagsterInstance, wishes: Iterable[Wish]) -> list[dg.RunRequest]:

@@ -34,13 +34,19 @@ def requested(daemon: Daemon, party: str = "pha") -> list[tuple[str, str]]:
     ]
 
 
-def start_run(daemon: Daemon, partition: str, *assets: str, party: str = "pha") -> dg.DagsterRun:
+def start_run(
+    daemon: Daemon,
+    partition: str,
+    *assets: str,
+    party: str = "pha",
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED,
+) -> dg.DagsterRun:
     """A run that is active, as one launched from the UI or by a backfill."""
     job = daemon.definitions(party).resolve_implicit_global_asset_job_def()
     return daemon.instance.create_run_for_job(
         job,
         asset_selection=frozenset(dg.AssetKey(asset.split("/")) for asset in assets),
-        status=dg.DagsterRunStatus.STARTED,
+        status=status,
         tags={"dagster/partition": partition},
     )
 
@@ -158,6 +164,45 @@ def test_a_tick_does_not_wait_long_and_only_while_runs_are_under_way(
     start_run(discovered, PARTITION, "pha/own_validations")
     assert requested(discovered) == []
     assert passed == 4
+
+
+@pytest.mark.parametrize(
+    ("party", "asset"), [("pha", "own_validations"), ("facilitator", "own_validations"), ("facilitator", "batch_lists")]
+)
+def test_a_tick_waits_for_runs_of_both_processors(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch, party: str, asset: str
+) -> None:
+    run = start_run(discovered, "another|2023-05-01-00:00", f"{party}/{asset}", party=party)
+    ends: list[dg.DagsterRun] = []
+
+    def sleep(seconds: float) -> None:
+        ends.append(run)
+        discovered.instance.report_run_canceled(run)
+
+    monkeypatch.setattr(runs, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(runs, "sleep", sleep)
+    discovered.tick("pha", "pha_runs")
+    assert ends == [run]
+
+
+def test_no_tick_waits_for_runs_that_nothing_of_the_processor_follows(
+    discovered: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are of other jobs, they are the last of a window, or they have not begun to start."""
+
+    @dg.job
+    def unrelated() -> None:
+        pass
+
+    discovered.instance.create_run_for_job(unrelated, status=dg.DagsterRunStatus.STARTED)
+    start_run(discovered, "another|2023-05-01-00:00", "pha/sum_parts")
+    start_run(discovered, "another|2023-05-01-00:00", "portal/instance/aggregates", party="portal")
+    created = dg.DagsterRunStatus.NOT_STARTED
+    start_run(discovered, "another|2023-05-01-00:00", "pha/own_validations", status=created)
+    monkeypatch.setattr(runs, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(runs, "sleep", lambda _: pytest.fail("the tick waits"))
+    assert requested(discovered) == [("pha/own_validations", PARTITION)]
+    discovered.tick("portal", "portal_runs")
 
 
 def test_active_runs_of_other_assets_or_partitions_hold_nothing_back(discovered: Daemon) -> None:

@@ -13,7 +13,7 @@ from prio_assets.defs.portal.look import Look, look
 from prio_assets.defs.portal.names import AGGREGATES, PortalKeys
 from prio_assets.defs.reports import ExternalPartition, Reporter, digest_of
 from prio_assets.defs.requests import Wish
-from prio_assets.defs.runs import run_requests, wait_for_an_end
+from prio_assets.defs.runs import run_requests
 from prio_assets.wire.names import sum_part_objects
 from resources import PortalResource
 
@@ -31,7 +31,6 @@ def portal_sensor(settings: PortalConfiguration) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, portal: PortalResource) -> dg.SensorResult:
-        wait_for_an_end(context.instance)
         seen = look(portal.settings, portal.clock.clock())
         reporter = Reporter(context.cursor)
         events: list[dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation] = []

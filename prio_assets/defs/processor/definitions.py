@@ -18,6 +18,7 @@ from resources import ClockResource, ShareProcessorResource
 def processor_definitions(configuration: Configuration, name: str, path: Path) -> dg.Definitions:
     """Assets, checks and sensors of the processor `name` of the file at `path`."""
     settings = configuration.processors[name]
+    peer = peer_of(configuration, settings)
     ingestor = configuration.ingestor
     simulated = ingestor is not None and settings.ingestion in (ingestor.pha_ingestion, ingestor.facilitator_ingestion)
     lists = [batch_lists_asset(settings)] if settings.peer_has_lists else []
@@ -25,7 +26,7 @@ def processor_definitions(configuration: Configuration, name: str, path: Path) -
         assets=[
             *external_assets(
                 settings,
-                peer=peer_of(configuration, settings),
+                peer=peer,
                 ingestor=simulated_batches_key(ingestor.name) if ingestor and simulated else None,
             ),
             own_validations_asset(settings),
@@ -33,7 +34,7 @@ def processor_definitions(configuration: Configuration, name: str, path: Path) -
             sum_parts_asset(settings),
         ],
         asset_checks=[processor_checks(settings)],
-        sensors=[discovery_sensor(settings), runs_sensor(settings)],
+        sensors=[discovery_sensor(settings), runs_sensor(settings, peer)],
         resources={"processor": ShareProcessorResource(configuration=str(path), party=name, clock=ClockResource())},
         executor=dg.in_process_executor,
     )

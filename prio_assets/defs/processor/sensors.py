@@ -1,7 +1,7 @@
 """The two sensors of a processor: one reports what others wrote and what is wrong, one requests runs.
 
 Both look at storage at every tick and decide from that; their cursors only save work, or keep since when a window has
-been quiet. The second waits a little while runs are under way: when one has ended, what follows it can begin.
+been quiet. The second waits a little while runs are under way that it can follow with others.
 """
 
 import dagster as dg
@@ -54,9 +54,11 @@ def discovery_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
     return discovery
 
 
-def runs_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
-    """Requests what can be done now."""
+def runs_sensor(settings: ProcessorConfiguration, peer: str | None) -> dg.SensorDefinition:
+    """Requests what can be done now. `peer` is the name of the other processor, if this deployment runs it too."""
     keys = ProcessorKeys(settings.name)
+    processors = [settings.name] if peer is None else [settings.name, peer]
+    followed = {ProcessorKeys(name)[asset] for name in processors for asset in (OWN_VALIDATIONS, BATCH_LISTS)}
     lists = [BATCH_LISTS] if settings.peer_has_lists else []
 
     @dg.sensor(
@@ -68,7 +70,7 @@ def runs_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, processor: ShareProcessorResource) -> dg.SensorResult:
-        wait_for_an_end(context.instance)
+        wait_for_an_end(context.instance, followed)
         active = active_selections(context.instance)  # before the look, which must see what those that ended did
         look = look_at(processor.keyless)
         quiet = observe(from_cursor(context.cursor, processor.settings), look.surveys, processor.settings, look.now)
