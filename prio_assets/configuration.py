@@ -398,7 +398,8 @@ def current_configuration(path: Path | str) -> Configuration:
         found = path.stat()
     except OSError:
         return load_configuration(path)  # which says what is wrong
-    return _configuration_of(path.absolute(), found.st_ino, found.st_mtime_ns, found.st_size)
+    # The time of the last change, not that of the last writing, which tools such as `cp -p` and `touch` set back.
+    return _configuration_of(path.absolute(), found.st_ino, found.st_ctime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4)

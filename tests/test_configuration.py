@@ -1,6 +1,7 @@
 """The configuration file: what a good one gives, and what is said about each bad one."""
 
 import json
+import os
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -450,6 +451,22 @@ def test_the_current_configuration_is_read_again_once_the_file_has_changed(tmp_p
     path.unlink()
     with pytest.raises(ConfigurationError, match=r"prio.yaml: cannot be read"):
         current_configuration(path)
+
+
+def test_a_change_that_keeps_size_and_time_of_the_file_is_seen(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "prio.yaml"
+    content["processors"]["pha"]["minimum_clients"] = 11
+    path.write_text(yaml.safe_dump(content))
+    written = path.stat()
+    assert current_configuration(path).processors["pha"].minimum_clients == 11
+    content["processors"]["pha"]["minimum_clients"] = 12
+    path.write_text(yaml.safe_dump(content))
+    now = path.stat()
+    while now.st_mtime_ns != written.st_mtime_ns or now.st_ctime_ns == written.st_ctime_ns:  # the clock ticks in ms
+        os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
+        now = path.stat()
+    assert (now.st_ino, now.st_size, now.st_mtime_ns) == (written.st_ino, written.st_size, written.st_mtime_ns)
+    assert current_configuration(path).processors["pha"].minimum_clients == 12
 
 
 def test_binary_file(tmp_path: Path) -> None:
