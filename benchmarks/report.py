@@ -122,7 +122,8 @@ def _beside_reference(figures: Figures) -> str:
     headings = ["engine", "role", "bins", "over agreement", "wanted", "times the reference's speed", "wanted"]
     note = (
         f"Machines differ, so costs are compared as multiples of the multi-buffer key agreement by itself, timed in "
-        f"between: the reference's are its µs / {AGREEMENT} µs, ours the column before."
+        f"between: the reference's are its µs / {AGREEMENT} µs, ours the column before. Ratios between machines are "
+        "good to 10-20 %."
     )
     return f"{_table(headings, rows)}\n\n{note}"
 
