@@ -1,12 +1,15 @@
 """What runs of `own_validations` record and report, whatever cuts them or comes while they are at work."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import dagster as dg
 import pytest
 
 from prio_assets.defs.processor.look import Look, look_at
+from prio_assets.defs.processor.validations import groups_of_batches
 from prio_assets.errors import StorageError
 from prio_assets.prio.choice import Choice, choose_engine
 from prio_assets.prio.plain import PlainEngine
@@ -60,9 +63,20 @@ def test_a_group_takes_batches_until_it_is_worth_a_step(
     """A small batch is joined by the next, a large one is not: groups end once they have the bytes, never before."""
     for hour, clients in ((2, 40), (3, 3), (4, 3)):
         ingest(discovered.deployment, "kittens-seen", at(hour), clients=clients)
-    monkeypatch.setattr(f"{MODULE}.GROUP_BYTES", 5000)
+    monkeypatch.setattr(f"{MODULE}.GROUP_BYTES", (5000, 1))
     assert launch_requested(discovered).success
     assert [[batch.time for batch in group] for group in handled] == [[at(1), at(2)], [at(3), at(4)]]
+
+
+@pytest.mark.parametrize(("party", "mebibytes"), [("pha", 512), ("facilitator", 64)])
+def test_a_group_of_the_second_server_has_fewer_bytes(discovered: Daemon, party: str, mebibytes: int) -> None:
+    """Its packets are shorter, and as much work each."""
+    settings = discovered.deployment.configuration.processors[party]
+    batches = [BatchName("kittens-seen", at(hour), UUID(int=hour)) for hour in range(4)]
+    sizes = ((mebibytes << 20) - 1, 1, mebibytes << 20, 1)
+    empty = survey(discovered.deployment.processor(party, at(9)), "kittens-seen", at(0), at(8))
+    found = replace(empty, ingested=dict(zip(batches, sizes, strict=True)))
+    assert groups_of_batches(found, settings, ()) == [batches[:2], batches[2:3], batches[3:]]
 
 
 def test_the_engine_that_is_chosen_here_is_named(discovered: Daemon) -> None:

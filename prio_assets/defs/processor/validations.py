@@ -33,9 +33,9 @@ from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import format_minute
 from resources import ShareProcessorResource
 
-GROUP_BYTES = 512 << 20
-"""Batches of so many bytes together are worth a step of their own: some seconds of work, for a tenth of a second of
-events."""
+GROUP_BYTES = (512 << 20, 64 << 20)
+"""By the server's index: batches of so many bytes together are worth a step of their own, some seconds of work, for a
+tenth of a second of events. The packets of the second server are short, since they hold a seed in place of shares."""
 
 CHECKS = {
     BATCHES_ACCEPTED: "No batch of the window was rejected or failed.",
@@ -171,11 +171,12 @@ def groups_of_batches(found: Survey, settings: ProcessorConfiguration, known: Co
     Toward a peer without lists there is one group: which packet is left out as repeated depends on that order.
     """
     groups: list[list[BatchName]] = []
-    size = GROUP_BYTES
+    enough = GROUP_BYTES[settings.server_index]
+    size = enough
     for batch in sorted(found.ingested.keys() - found.rejections.keys()):
         if batch in found.sent and str(batch.uuid) in known:
             continue
-        if size >= GROUP_BYTES and (settings.peer_has_lists or not groups):
+        if size >= enough and (settings.peer_has_lists or not groups):
             groups.append([])
             size = 0
         groups[-1].append(batch)
