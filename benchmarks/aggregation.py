@@ -55,7 +55,7 @@ def _measure(
     topic: str, sizes: Sizes, engine: str, places: Places, batches: list[BatchName], times: int
 ) -> Iterator[Whole]:
     """`times` is how often the packets of the dataset are in the sum."""
-    bare = BareAgreement(fastest_agreement())
+    bare = BareAgreement(fastest_agreement(engine))
     parts = [places.sum(role, batches) for role in ROLES]
     check_sums(parts, places.dataset, times)
     packets = parts[0].total_individual_clients

@@ -14,7 +14,8 @@ def document(figures: Figures) -> dict[str, Any]:
     made = asdict(figures)
     for entry, whole in zip(made["wholes"], figures.wholes, strict=True):
         entry["over_agreement"] = whole.over_agreement
-        entry["times_the_reference"] = speed_up(whole)
+        entry["times_the_reference"] = speed_up(whole) if figures.machine.has_multibuffer else None
+        entry["gain_of_second_core"] = figures.gain(whole) if whole.cores == 1 else None
     return made
 
 

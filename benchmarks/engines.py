@@ -34,8 +34,13 @@ def engines_here() -> list[str]:
     return [CHOSEN, PLAIN] if chosen.endswith(f"{SingleAgreement.name} key agreement") else list(ENGINES)
 
 
-def fastest_agreement() -> KeyAgreement:
-    """Key agreement by itself: the floor under every figure."""
+def fastest_agreement(engine: str) -> KeyAgreement:
+    """Key agreement by itself: the floor under every figure.
+
+    A slower engine is compared with the chosen one's; where the plain one is chosen, no faster agreement is touched.
+    """
+    if engine != PLAIN and choose_engine().engine.name == PLAIN:
+        return SingleAgreement()
     try:
         from prio_assets.prio.multibuffer import MultibufferAgreement  # noqa: PLC0415 (numba is an extra)
 

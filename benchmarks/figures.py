@@ -17,6 +17,11 @@ class Machine:
     engines: list[str]
     """Those that were compared: chosen, single (compiled loops, one key agreement after the other), plain."""
 
+    @property
+    def has_multibuffer(self) -> bool:
+        """Whether the chosen engine agrees on eight keys at a time."""
+        return self.engine.endswith("multi-buffer key agreement")
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -41,7 +46,7 @@ class Whole:
     processor: float
     wall: float
     agreement: float
-    """The fastest key agreement by itself, of the processor, measured in between."""
+    """The fastest key agreement by itself, of the processor, measured in between; the chosen engine's."""
 
     @property
     def over_agreement(self) -> float:
@@ -109,3 +114,16 @@ class Figures:
     small_batches: list[SmallBatches]
     starts: list[Start]
     memory: list[Memory]
+
+    def on_two_cores(self, one: Whole) -> Whole | None:
+        """The same as was measured on one core; None where it was measured on one alone."""
+        return next((whole for whole in self.wholes if whole.cores == 2 and _same(whole, one)), None)
+
+    def gain(self, one: Whole) -> float | None:
+        """What a second core gains: one core's processor time over the time by the clock on two."""
+        two = self.on_two_cores(one)
+        return one.processor / two.wall if two else None
+
+
+def _same(whole: Whole, other: Whole) -> bool:
+    return (whole.topic, whole.engine, whole.bins, whole.role) == (other.topic, other.engine, other.bins, other.role)

@@ -19,7 +19,7 @@ from prio_assets.prio.engine import Engine
 
 def measure_intake(sizes: Sizes, engine: str) -> Iterator[Whole]:
     """With one engine, for all bins and both roles; on the cores of this process."""
-    verifier, bare = make_engine(engine), BareAgreement(fastest_agreement())
+    verifier, bare = make_engine(engine), BareAgreement(fastest_agreement(engine))
     for bins in sizes.packets:
         dataset = sizes.dataset(engine, bins)
         for role in ROLES:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.aggregation import WITH_TOTALS, WITHOUT_TOTALS
 from benchmarks.engines import CHOSEN, SINGLE
-from benchmarks.figures import Figures, Whole
+from benchmarks.figures import Figures
 from benchmarks.reference import (
     AGREEMENT,
     WANTED,
@@ -28,8 +28,8 @@ def report(figures: Figures) -> str:
 def _sections(figures: Figures) -> Iterator[str]:
     yield _machine(figures)
     for topic, title in TITLES.items():
-        yield f"## {title}\n\n{_wholes([whole for whole in figures.wholes if whole.topic == topic])}"
-    if _has_multibuffer(figures):
+        yield f"## {title}\n\n{_wholes(figures, topic)}"
+    if figures.machine.has_multibuffer:
         yield f"## Intake beside the reference\n\n{_beside_reference(figures)}"
     for engine in dict.fromkeys(stage.engine for stage in figures.stages):
         yield f"## Stages by themselves, {engine} engine, µs for a packet\n\n{_stages(figures, engine)}"
@@ -63,11 +63,11 @@ def _machine(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _wholes(wholes: Sequence[Whole]) -> str:
+def _wholes(figures: Figures, topic: str) -> str:
     """A row for each engine, role and bins; the columns are the numbers of cores."""
     rows = []
-    for one in (whole for whole in wholes if whole.cores == 1):
-        two = next((whole for whole in wholes if whole.cores == 2 and _same(whole, one)), None)
+    for one in (whole for whole in figures.wholes if whole.topic == topic and whole.cores == 1):
+        two = figures.on_two_cores(one)
         rows.append(
             [
                 one.engine,
@@ -78,7 +78,7 @@ def _wholes(wholes: Sequence[Whole]) -> str:
                 one.over_agreement,
                 one.wall,
                 two.wall if two else None,
-                one.wall / two.wall if two else None,
+                figures.gain(one),
             ]
         )
     headings = [
@@ -92,15 +92,8 @@ def _wholes(wholes: Sequence[Whole]) -> str:
         "2 cores, µs",
         "gain",
     ]
-    return _table(headings, rows)
-
-
-def _same(whole: Whole, other: Whole) -> bool:
-    return (whole.engine, whole.role, whole.bins) == (other.engine, other.role, other.bins)
-
-
-def _has_multibuffer(figures: Figures) -> bool:
-    return any(agreement.name == "multi-buffer" for agreement in figures.agreements)
+    note = "Gain: the processor time on one core over the time by the clock on two; 2 is all that there is."
+    return f"{_table(headings, rows)}\n\n{note}"
 
 
 def _beside_reference(figures: Figures) -> str:

@@ -65,7 +65,7 @@ class _Sample:
 
     def __init__(self, sizes: Sizes, engine: str, verifier: Engine, bins: int, role: str) -> None:
         dataset = sizes.dataset(engine, bins)
-        self.verifier, self.bins, self.server_index = verifier, bins, ROLES.index(role)
+        self.engine, self.verifier, self.bins, self.server_index = engine, verifier, bins, ROLES.index(role)
         self.key, self.packets = PARTIES[role].packet_key, dataset.packets
         (batch,) = dataset.names()
         self.data = read_bytes(dataset.ingestion(role), ingestion_objects(batch).packets, limit=2**30)
@@ -102,7 +102,7 @@ def _reading(sample: _Sample) -> Iterator[tuple[str, float]]:
 def _compiled_loops(sample: _Sample) -> Iterator[tuple[str, float]]:
     from benchmarks.kernels import Loops  # noqa: PLC0415 (numba is an extra)
 
-    agreement, points, count = fastest_agreement(), sample.points(), len(sample.chunk)
+    agreement, points, count = fastest_agreement(sample.engine), sample.points(), len(sample.chunk)
     yield AGREEMENT, _microseconds(lambda: agreement.agree(points, sample.key), count)
     secrets = agreement.agree(points, sample.key).secrets
     with Loops(sample.chunk, secrets, sample.bins, sample.server_index) as loops:

@@ -13,7 +13,15 @@ ONE_CORE = Whole("intake", "chosen", 1, 64, "pha", 20_000, 1, processor=WHOLE, w
 
 FIGURES = Figures(
     size="usual",
-    machine=Machine("A processor", 2, "a system", {"python": "3.11"}, "an engine", ["a reason"], ["chosen", "plain"]),
+    machine=Machine(
+        "A processor",
+        2,
+        "a system",
+        {"python": "3.11"},
+        "compiled, multi-buffer key agreement",
+        ["a reason"],
+        ["chosen", "plain"],
+    ),
     agreements=[Agreement("multi-buffer", AGREEMENT), Agreement("single", 57.0)],
     wholes=[
         ONE_CORE,

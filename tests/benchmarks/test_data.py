@@ -8,12 +8,14 @@ import pytest
 
 from benchmarks.commands import run
 from benchmarks.datasets import Dataset
-from benchmarks.engines import PLAIN
+from benchmarks.engines import CHOSEN, PLAIN, fastest_agreement
 from benchmarks.parties import ROLES
 from benchmarks.places import Places, check_accepted, check_sums
 from benchmarks.repeated import Repeated
 from benchmarks.run import datasets
 from benchmarks.sizes import SMALL, USUAL
+from prio_assets.prio.agreement import SingleAgreement
+from prio_assets.prio.choice import Choice
 from prio_assets.prio.plain import PlainEngine
 
 TWO_BATCHES = Dataset(bins=3, packets=4, batches=2)
@@ -85,3 +87,8 @@ def test_memory_is_that_of_the_command_and_not_ours() -> None:
 def test_a_command_that_fails_is_not_a_figure() -> None:
     with pytest.raises(RuntimeError, match="no such thing"):
         run([sys.executable, "-c", "raise SystemExit('no such thing')"])
+
+
+def test_the_plain_engine_when_chosen_is_compared_with_its_own_key_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.engines.choose_engine", lambda: Choice(PlainEngine(), ("it is wished",)))
+    assert isinstance(fastest_agreement(CHOSEN), SingleAgreement)

@@ -20,7 +20,7 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 def test_intake_with_its_ratio_and_the_gain_of_a_second_core() -> None:
     found = rows(report(FIGURES), "Intake\n")
-    assert found[0] == ["chosen", "pha", "64", "20,000 in 1", "12.00", "1.50", "13.00", "6.50", "2.00"]
+    assert found[0] == ["chosen", "pha", "64", "20,000 in 1", "12.00", "1.50", "13.00", "6.50", "1.85"]
     assert found[1] == ["chosen", "facilitator", "64", "20,000 in 1", "10.00", "1.25", "13.00", "", ""]
 
 
@@ -31,8 +31,10 @@ def test_reference_is_scaled_by_the_key_agreement_of_both_machines() -> None:
     assert found["single", "pha"][3:] == ["8.75", "", "0.82", "≥ 1.4"]
 
 
-def test_no_comparison_without_what_it_is_scaled_by() -> None:
-    assert "reference" not in report(replace(FIGURES, agreements=FIGURES.agreements[1:]))
+def test_no_comparison_where_the_chosen_engine_has_no_call_like_that_it_is_scaled_by() -> None:
+    plain = replace(FIGURES, machine=replace(FIGURES.machine, engine="plain"))
+    assert "reference" not in report(plain)
+    assert document(plain)["wholes"][0]["times_the_reference"] is None
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_machine_and_why_it_has_no_faster_engine() -> None:
     for expected in (
         "A processor; 2 cores; a system",
         "python 3.11",
-        "engine: an engine",
+        "engine: compiled, multi-buffer key agreement",
         "no faster engine: a reason",
     ):
         assert expected in text
@@ -65,6 +67,7 @@ def test_document_holds_every_figure_and_the_ratios() -> None:
     assert figures_of(made) == FIGURES
     assert made["wholes"][0]["over_agreement"] == 1.5
     assert made["wholes"][0]["times_the_reference"] == pytest.approx(107 / 15 / 1.5)
+    assert [entry["gain_of_second_core"] for entry in made["wholes"]] == [12 / 6.5, None, None, None, None]
 
 
 def test_bins_that_the_reference_was_not_measured_with() -> None:
