@@ -20,7 +20,7 @@ _RANGE_UUIDS = 2**18
 """About so many UUIDs of a group are held sorted at once."""
 _MOST_RANGES = 256
 """So that a byte tells a UUID's range."""
-_SAMPLES_OF_A_RANGE = 2**10
+_SAMPLES_OF_A_RANGE = 2**8
 """Ranges then differ in size by some per cent."""
 
 
