@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 from benchmarks.commands import PROGRAM, intake_command, run
 from benchmarks.datasets import Dataset
@@ -15,9 +16,12 @@ from benchmarks.sizes import Sizes
 
 TINY = Dataset(bins=8, packets=20)
 
+_LOCATION: Final = ("-m", "prio_assets.defs.definitions", "-a", "pha")
+_VALIDATE: Final = (sys.executable, "-m", "dagster", "definitions", "validate", *_LOCATION)
+
 
 def measure_start_up(sizes: Sizes) -> Iterator[Start]:
-    """The command line, an intake of a tiny batch with and without machine code at hand, the Dagster definitions."""
+    """The command line, an intake of a tiny batch with and without machine code at hand, Dagster's check."""
     yield _measure("prio-assets --help", sizes.starts, lambda _: [*PROGRAM, "--help"])
     yield _measure("intake-batch, 20 packets", sizes.starts, _tiny_intake)
     with tempfile.TemporaryDirectory() as cache:
@@ -25,8 +29,8 @@ def measure_start_up(sizes: Sizes) -> Iterator[Start]:
         yield _measure("the same, machine code to be made", 1, _tiny_intake, without_code)
     with tempfile.TemporaryDirectory() as directory:
         file = write_deployment(Path(directory), TINY)
-        load = [sys.executable, "-c", "from prio_assets.defs.definitions import pha"]
-        yield _measure("Dagster code location", sizes.starts, lambda _: load, {"PRIO_CONFIG": str(file)})
+        environment = {"PRIO_CONFIG": str(file), "DAGSTER_HOME": directory}
+        yield _measure("dagster definitions validate, one location", sizes.starts, lambda _: _VALIDATE, environment)
 
 
 def _measure(
