@@ -56,8 +56,20 @@ def test_results_come_in_order_though_later_ones_are_there_earlier() -> None:
 
 
 def test_so_many_threads_work_at_once() -> None:
-    meeting = threading.Barrier(3)
-    list(map_in_order(lambda number: meeting.wait(PATIENCE), iter(range(6)), lambda piece: 1, threads=3))
+    meeting, lock = threading.Barrier(3), threading.Lock()
+    at_work: set[int] = set()
+    at_once: list[int] = []
+
+    def meet(number: int) -> None:
+        with lock:
+            at_work.add(number)
+            at_once.append(len(at_work))
+        meeting.wait(PATIENCE)
+        with lock:
+            at_work.remove(number)
+
+    list(map_in_order(meet, iter(range(60)), lambda piece: 1, threads=3))
+    assert max(at_once) == 3
 
 
 @pytest.mark.parametrize(("pieces", "count"), [(5, 1), (1, 2), (0, 2)], ids=["one thread", "one piece", "no piece"])

@@ -118,8 +118,12 @@ VALIDITY = b"".join(
     string(text) + b"".join(map(encode_long, values))
     for text, values in {UUID_TEXT: (0, 2**32 - 1, 70), UUID_TEXT[::-1].replace(b"-", b""): (LONG, 2, 3)}.items()
 )
+WITH_DOUBLE_LAST = json.loads(embedded_schema("PrioDataSharePacket"))
+WITH_DOUBLE_LAST["fields"].append({"name": "extra", "type": "double"})
+SHARES_DOUBLE_LAST = [(2, share() + bytes(8) + share(payload=b"") + bytes(8))]
 FILES = {
     **{f"shares {codec}": ("PrioDataSharePacket", shares_file(SMALL_BLOCKS, codec)) for codec in CODECS},
+    "shares, double last": ("PrioDataSharePacket", file_of(json.dumps(WITH_DOUBLE_LAST).encode(), SHARES_DOUBLE_LAST)),
     "validity": ("PrioValidityPacket", file_of(embedded_schema("PrioValidityPacket"), [(2, VALIDITY)] * 2)),
     "invalid": ("PrioInvalidPacket", file_of(embedded_schema("PrioInvalidPacket"), [(2, string(UUID_TEXT) * 2)] * 2)),
 }
@@ -208,6 +212,7 @@ FAULTS = {
     "more records than bytes": FIRST + block(SIZE + 1, SIZE, GOOD),
     "more records than there are": FIRST + block(2, SIZE, GOOD),
     "fewer records than there are": FIRST + block(1, 2 * SIZE, GOOD * 2),
+    "a count of more than 64 bits": FIRST + block(b"\x80" * 9 + b"\x02", 0, b""),
     "no record": FIRST + block(0, SIZE, GOOD),
     "negative count": FIRST + block(-1, SIZE, GOOD),
     "negative size": FIRST + block(1, -SIZE, GOOD),
@@ -256,6 +261,22 @@ def test_a_record_that_is_too_long_for_a_slab_is_read_as_a_record(
     monkeypatch.setattr(bulk, "LONGEST_RECORD", longest)
     data = shares_file([[share(), share(payload=bytes(1000)), share()], [share()]])
     assert outcome_in_slabs(read_shares, data, 64, 128) == outcome_by_record(read_shares, data)
+
+
+def test_no_slab_is_asked_for_that_holds_twice_the_longest_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "LONGEST_RECORD", 1000)
+    monkeypatch.setattr(packets, "MAXIMUM_PACKETS", 1)
+    sizes = []
+    next_slab = bulk.BulkReader._next_slab
+
+    def noted(reader: bulk.BulkReader, left: Any, size: int) -> None:
+        sizes.append(size)
+        next_slab(reader, left, size)
+
+    monkeypatch.setattr(bulk.BulkReader, "_next_slab", noted)
+    data = shares_file([[share(payload=bytes(100_000))]])
+    assert outcome_in_slabs(read_shares, data, 64, 128) == outcome_by_record(read_shares, data)
+    assert 1000 < max(sizes) < 2 * 1000
 
 
 # Schemas of other writers
