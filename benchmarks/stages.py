@@ -146,7 +146,7 @@ def _elements(plaintexts: NDArray[np.uint8]) -> Elements:
 
 
 def _validities(sample: _Sample) -> Iterator[tuple[str, float]]:
-    """The peer's numbers are ours here, so no proof holds: joining copies other columns then, which costs a little more."""
+    """The peer's numbers are ours here, so no proof holds: joining costs a little more then."""
     packets, count = sample.validity, sample.packets
     data = encode_validity_packets(packets, b"")
     yield ENCODING, _microseconds(lambda: encode_validity_packets(packets, b""), count)
