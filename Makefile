@@ -56,7 +56,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
-	    --group dev --editable '.[fast]'
+	    --group dev --editable '.[fast,emulators]'
 	@touch $@
 
 $(UI_INSTALLED): $(INSTALLED)

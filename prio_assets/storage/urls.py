@@ -1,30 +1,170 @@
-"""From a storage URL of the configuration to a store."""
+"""Storage URLs: `s3://region/bucket/prefix`, `gs://bucket/prefix`, `file:///path` or the plain path of a directory."""
 
 import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from prio_assets.errors import ConfigurationError
+from prio_assets.storage.access import AMBIENT, Access
 from prio_assets.storage.base import Store
 from prio_assets.storage.local import LocalStore
 
+if TYPE_CHECKING:
+    from google.cloud.storage import Client
+    from types_boto3_s3 import S3Client
 
-def open_store(url: str) -> Store:
-    """The store that `url` names: the path of a local directory; nothing is read or connected to yet.
+FORMS = "write s3://region/bucket/prefix, gs://bucket/prefix, or the path of a directory"
 
-    `ConfigurationError` for an empty text and for anything with a scheme: a mistyped bucket must not become a local
-    directory.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|.*://")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
+_REGION_OF_ENDPOINT = re.compile(r"[a-z0-9-]+")
+_S3_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory of this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket, or the part of it below `prefix` ("" or ending in '/'); `region` is None for Google Cloud Storage."""
+
+    region: str | None
+    name: str
+    prefix: str
+    endpoint: str | None
+
+
+class Clients(NamedTuple):
+    """What makes the clients of the clouds' SDKs: for a region and an access, and for an access."""
+
+    s3: "Callable[[str, Access], S3Client]"
+    gcs: "Callable[[Access], Client]"
+
+
+def _s3_client(region: str, access: Access) -> "S3Client":
+    from prio_assets.storage.s3 import connect  # noqa: PLC0415 (the SDK takes its time)
+
+    return connect(region, access)
+
+
+def _gcs_client(access: Access) -> "Client":
+    from prio_assets.storage.gcs import connect  # noqa: PLC0415 (the SDK takes its time)
+
+    return connect(access)
+
+
+SDK_CLIENTS = Clients(_s3_client, _gcs_client)
+
+
+def open_store(url: str, access: Access = AMBIENT, clients: Clients = SDK_CLIENTS) -> Store:
+    """The store that `url` names; nothing is read or connected to yet. Raises `ConfigurationError` as `parse_url`."""
+    place = parse_url(url, access)
+    if isinstance(place, Directory):
+        return LocalStore(place.path)
+    if place.region is None:
+        from prio_assets.storage.gcs import GcsStore  # noqa: PLC0415
+
+        return GcsStore(place.name, place.prefix, lambda: clients.gcs(access))
+    from prio_assets.storage.s3 import S3Store  # noqa: PLC0415
+
+    region = place.region
+    return S3Store(region, place.name, place.prefix, lambda: clients.s3(region, access))
+
+
+def parse_url(url: str, access: Access = AMBIENT) -> Directory | Bucket:
+    """What `url` names.
+
+    `ConfigurationError` for an empty text, for another scheme (a mistyped bucket must not become a local directory),
+    and for an access that this kind of storage doesn't have.
     """
     if not url:
-        raise ConfigurationError("a storage URL is empty: give the path of a directory")
-    scheme, separator, _ = url.partition("://")
-    if not separator:
-        return LocalStore(Path(url))
-    if scheme in ("s3", "gs"):
-        raise ConfigurationError(f"{url}: {scheme}:// storages are not supported yet, give the path of a directory")
-    raise ConfigurationError(f"{url}: unknown scheme {scheme!r}, give the path of a directory")
+        raise ConfigurationError(f"a storage URL is empty: {FORMS}")
+    if not _SCHEME.match(url):
+        _refuse_settings(url, access, ("endpoint", *_S3_SETTINGS, *_GCS_SETTINGS))
+        return Directory(Path(url))
+    scheme, _, rest = url.partition(":")
+    if scheme == "file":
+        _refuse_settings(url, access, ("endpoint", *_S3_SETTINGS, *_GCS_SETTINGS))
+        return Directory(_file_path(url))
+    if scheme == "s3" and rest.startswith("//"):
+        _refuse_settings(url, access, _GCS_SETTINGS)
+        return _s3_bucket(url, rest[2:], access.endpoint)
+    if scheme == "gs" and rest.startswith("//"):
+        _refuse_settings(url, access, _S3_SETTINGS)
+        return _gcs_bucket(url, rest[2:], access.endpoint)
+    # Whatever stands behind an unknown scheme may be a secret.
+    raise ConfigurationError(f"{scheme}: is not the beginning of a storage URL: {FORMS} (./ before one with a colon)")
 
 
-def overlap(first: str, second: str) -> bool:
+def overlap(first: Directory | Bucket, second: Directory | Bucket) -> bool:
     """Whether one of two storages is the other or lies within it, however they are written, symbolic links included."""
-    paths = [os.path.realpath(url) for url in (first, second)]
-    return os.path.commonpath(paths) in paths
+    if isinstance(first, Directory) and isinstance(second, Directory):
+        paths = [os.path.realpath(place.path) for place in (first, second)]
+        return os.path.commonpath(paths) in paths
+    if isinstance(first, Directory) or isinstance(second, Directory):
+        return False
+    same = [(place.region is None, place.name, place.endpoint) for place in (first, second)]
+    nested = first.prefix.startswith(second.prefix) or second.prefix.startswith(first.prefix)
+    return same[0] == same[1] and nested
+
+
+_S3_SETTINGS = ("assume_role", "external_id", "profile")
+_GCS_SETTINGS = ("impersonate",)
+
+
+def _refuse_settings(url: str, access: Access, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(access, name) is not None]
+    if given:
+        raise ConfigurationError(f"{url}: {given[0]} has no meaning for this kind of storage; remove it")
+    if access.external_id is not None and access.assume_role is None:
+        raise ConfigurationError(f"{url}: external_id is for the role in assume_role; give it, or remove external_id")
+
+
+def _file_path(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query or parts.fragment:
+        raise ConfigurationError(f"{url}: not the URL of a directory here; write file:///path, or the path alone")
+    return Path(url2pathname(parts.path))
+
+
+def _s3_bucket(url: str, rest: str, endpoint: str | None) -> Bucket:
+    region, _, rest = rest.partition("/")
+    name, _, prefix = rest.partition("/")
+    pattern = _REGION_OF_ENDPOINT if endpoint else _REGION
+    if not pattern.fullmatch(region):
+        raise ConfigurationError(
+            f"{_without_secret(url)}: its first part is no region; write s3://region/bucket/prefix"
+        )
+    if not _S3_BUCKET.fullmatch(name):
+        raise ConfigurationError(f"{_without_secret(url)}: no bucket's name; write s3://region/bucket/prefix")
+    return Bucket(region, name, _normal_prefix(url, prefix), endpoint)
+
+
+def _gcs_bucket(url: str, rest: str, endpoint: str | None) -> Bucket:
+    name, _, prefix = rest.partition("/")
+    if not _GCS_BUCKET.fullmatch(name):
+        raise ConfigurationError(f"{_without_secret(url)}: no bucket's name; write gs://bucket/prefix")
+    return Bucket(None, name, _normal_prefix(url, prefix), endpoint)
+
+
+def _normal_prefix(url: str, prefix: str) -> str:
+    """Without or with a final '/', a prefix is the same folder."""
+    components = prefix.removesuffix("/").split("/") if prefix else []
+    if any(component in ("", ".", "..") for component in components):
+        raise ConfigurationError(f"{url}: a part of its prefix is empty, . or ..; write gs://bucket/one/two")
+    return "".join(f"{component}/" for component in components)
+
+
+def _without_secret(url: str) -> str:
+    """Of a URL with a user's name and password, what may be shown."""
+    return re.sub(r"//[^/]*@", "//…@", url)
