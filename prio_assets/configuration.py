@@ -25,7 +25,6 @@ from prio_assets.settings import (
     Duration,
     InstanceName,
     Labels,
-    Location,
     PacketPublicKey,
     PartyName,
     PublicKeys,
@@ -33,6 +32,7 @@ from prio_assets.settings import (
     Section,
     Share,
     SigningKeyReference,
+    StorageSettings,
     Time,
     format_duration,
     load_packet_decryption_keys,
@@ -40,7 +40,7 @@ from prio_assets.settings import (
     public_text,
 )
 from prio_assets.storage.base import Store
-from prio_assets.storage.urls import open_store, overlap
+from prio_assets.storage.urls import SDK_CLIENTS, Clients, overlap
 from prio_assets.wire.batches import NUMBER_OF_SERVERS
 from prio_assets.wire.records import Parameters
 
@@ -132,12 +132,12 @@ class ProcessorConfiguration(Party):
     """One share processor: one role of one instance."""
 
     role: Role
-    ingestion: Location  # the ingestor writes, we read
-    own_validations: Location  # ours alone: what we keep of each batch
-    peer_validations: Location  # the peer writes, we read
-    peer_bucket: Location  # the peer's: we write our validations and lists
-    state: Location  # ours alone: ledger, own lists and sum parts; no lifecycle rule may delete from it
-    sum_parts: Location  # the portal's: we write our sum parts
+    ingestion: StorageSettings  # the ingestor writes, we read
+    own_validations: StorageSettings  # ours alone: what we keep of each batch
+    peer_validations: StorageSettings  # the peer writes, we read
+    peer_bucket: StorageSettings  # the peer's: we write our validations and lists
+    state: StorageSettings  # ours alone: ledger, own lists and sum parts; no lifecycle rule may delete from it
+    sum_parts: StorageSettings  # the portal's: we write our sum parts
 
     patience: Duration = Field(default_factory=lambda settings: settings.get("grace", timedelta(0)))
     intake_max_age: Duration = timedelta(days=7)
@@ -178,7 +178,7 @@ class ProcessorConfiguration(Party):
     @model_validator(mode="after")
     def check_buckets_apart(self) -> Self:
         """What we write for the peer must not stand among what we read of it."""
-        if overlap(self.peer_bucket, self.peer_validations):
+        if overlap(self.peer_bucket.place, self.peer_validations.place):
             raise problem(
                 "the same storage as peer_validations, or one is within the other; name the peer's bucket",
                 key="peer_bucket",
@@ -225,10 +225,14 @@ class ProcessorConfiguration(Party):
     def peer_index(self) -> int:
         return 1 - self.server_index
 
+    def open_stores(self, clients: Clients) -> ProcessorStores:
+        """The storages, reached through these clients."""
+        return ProcessorStores(*(getattr(self, name).open(clients) for name in ProcessorStores._fields))
+
     @cached_property
     def stores(self) -> ProcessorStores:
         """The storages, opened at first use."""
-        return ProcessorStores(*(open_store(getattr(self, name)) for name in ProcessorStores._fields))
+        return self.open_stores(SDK_CLIENTS)
 
     def load_packet_decryption_keys(self) -> tuple[PacketDecryptionKey, ...]:
         """The keys that packets may be encrypted to, read now, in the file's order. Raises `ConfigurationError`."""
@@ -257,9 +261,9 @@ class PortalConfiguration(Party):
     """The portal of one instance, which adds the two sum parts of a window."""
 
     name: PartyName = "portal"
-    pha_sum_parts: Location
-    facilitator_sum_parts: Location
-    statistics: Location
+    pha_sum_parts: StorageSettings
+    facilitator_sum_parts: StorageSettings
+    statistics: StorageSettings
     pha_keys: PublicKeys
     facilitator_keys: PublicKeys
     legacy_peer: bool = False  # one of the two counts clients with invalid proofs, so the counts may differ
@@ -272,18 +276,22 @@ class PortalConfiguration(Party):
             raise problem("has a key of pha_keys; give each processor's own keys", key="facilitator_keys")
         return self
 
+    def open_stores(self, clients: Clients) -> PortalStores:
+        """The storages, reached through these clients."""
+        return PortalStores(*(getattr(self, name).open(clients) for name in PortalStores._fields))
+
     @cached_property
     def stores(self) -> PortalStores:
         """The storages, opened at first use."""
-        return PortalStores(*(open_store(getattr(self, name)) for name in PortalStores._fields))
+        return self.open_stores(SDK_CLIENTS)
 
 
 class IngestorConfiguration(Section):
     """The simulated ingestor: for trying and for tests of load."""
 
     name: PartyName = "ingestor"
-    pha_ingestion: Location
-    facilitator_ingestion: Location
+    pha_ingestion: StorageSettings
+    facilitator_ingestion: StorageSettings
     signing_key: SigningKeyReference
     pha_packet_key: PacketPublicKey
     facilitator_packet_key: PacketPublicKey
@@ -334,12 +342,12 @@ class Configuration(Section):
 
     def _check_private_storages(self) -> None:
         """Own validations and state hold what no other party may see or change."""
-        for (first, location), (second, other) in combinations(self._locations(), 2):
+        for (first, storage), (second, other) in combinations(self._storages(), 2):
             is_private = any(where.endswith((".state", ".own_validations")) for where in (first, second))
-            if is_private and overlap(location, other):
+            if is_private and overlap(storage.place, other.place):
                 raise problem(f"the same storage as {first}, or one is within the other; give each its own", key=second)
 
-    def _locations(self) -> Iterator[tuple[str, str]]:
+    def _storages(self) -> Iterator[tuple[str, StorageSettings]]:
         """All storages with their paths in the file."""
         for path, party in self._parties():
             stores = ProcessorStores if isinstance(party, ProcessorConfiguration) else PortalStores

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -19,6 +20,9 @@ from pydantic_core import PydanticCustomError
 
 from prio_assets.errors import ConfigurationError, InvalidKeyError
 from prio_assets.prio.encryption import PacketDecryptionKey
+from prio_assets.storage.access import AMBIENT, Access
+from prio_assets.storage.base import Store
+from prio_assets.storage.urls import SDK_CLIENTS, Bucket, Clients, Directory, is_path, open_store, parse_url
 from prio_assets.wire.keys import (
     SigningKey,
     parse_packet_decryption_key,
@@ -89,13 +93,57 @@ def check_aggregation_name(name: str) -> str:
     return name
 
 
-def resolve_location(location: str, info: ValidationInfo) -> str:
-    """A URL as it is, a path relative to the configuration file's directory as an absolute path."""
-    if not location:
-        raise problem("empty; name a directory or a storage URL")
-    if "://" in location:
-        return location
-    return os.path.normpath(Path(info.context["directory"]) / location)
+def resolve_path(path: str, info: ValidationInfo) -> str:
+    """A path relative to the configuration file's directory as an absolute path."""
+    if not path:
+        raise problem("empty; name a file or a directory")
+    return os.path.normpath(Path(info.context["directory"]) / path)
+
+
+def resolve_url(url: str, info: ValidationInfo) -> str:
+    """A URL as it is, and the path of a directory as an absolute path."""
+    return resolve_path(url, info) if url and is_path(url) else url
+
+
+def check_endpoint(endpoint: str) -> str:
+    """The root of a server. What stands in it otherwise may be a secret."""
+    try:
+        parts = urlsplit(endpoint)
+        is_root = not (parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and is_root and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or re.search(r"[\s@\\]", endpoint):
+        raise problem("not the address of a server; write https://host or https://host:port, and nothing else")
+    return endpoint.rstrip("/")
+
+
+def check_role(role: str) -> str:
+    """Roles are named by their ARN, which holds the account."""
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", role, re.ASCII):
+        raise problem("not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME")
+    return role
+
+
+def check_external_id(external_id: str) -> str:
+    """External ids have the letters that AWS allows."""
+    if not re.fullmatch(r"[\w+=,.@:/-]{2,1224}", external_id, re.ASCII):
+        raise problem("not an external id; write the one that the role's owner gave you")
+    return external_id
+
+
+def check_service_account(account: str) -> str:
+    """Service accounts are named by their e-mail address."""
+    if not re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", account, re.ASCII):
+        raise problem("not a service account; write its e-mail address, NAME@PROJECT.iam.gserviceaccount.com")
+    return account
+
+
+def check_timeout(timeout: timedelta) -> timedelta:
+    """No time at all would make every request fail."""
+    if not timeout:
+        raise problem("no time at all; give at least 1s")
+    return timeout
 
 
 def as_tuple(value: object) -> object:
@@ -134,7 +182,13 @@ Time = Annotated[datetime, BeforeValidator(parse_time)]
 PartyName = Annotated[str, AfterValidator(check_party_name)]
 InstanceName = Annotated[str, AfterValidator(check_instance_name)]
 AggregationName = Annotated[str, AfterValidator(check_aggregation_name)]
-Location = Annotated[str, AfterValidator(resolve_location)]
+FilePath = Annotated[str, AfterValidator(resolve_path)]
+StorageUrl = Annotated[str, AfterValidator(resolve_url)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
+RoleArn = Annotated[str, AfterValidator(check_role)]
+ExternalId = Annotated[str, AfterValidator(check_external_id)]
+ServiceAccount = Annotated[str, AfterValidator(check_service_account)]
+Timeout = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(check_timeout)]
 PublicKeys = Annotated[
     dict[str, Annotated[EllipticCurvePublicKey, BeforeValidator(parse_public_key)]], Field(min_length=1)
 ]
@@ -161,11 +215,68 @@ class Section(BaseModel):
         return data
 
 
+class StorageSettings(Section):
+    """A storage: its URL, which may stand alone, and for one in a cloud how it is reached and as whom."""
+
+    url: StorageUrl
+    endpoint: Endpoint | None = None
+    assume_role: RoleArn | None = None
+    external_id: ExternalId | None = Field(default=None, repr=False)
+    profile: str | None = Field(default=None, min_length=1)
+    impersonate: ServiceAccount | None = None
+    attempts: int = Field(default=AMBIENT.attempts, ge=1, le=20)
+    connect_timeout: Timeout = timedelta(seconds=AMBIENT.connect_timeout)
+    read_timeout: Timeout = timedelta(seconds=AMBIENT.read_timeout)
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_url(cls, data: object) -> object:
+        if isinstance(data, str):
+            return {"url": data}
+        if not isinstance(data, dict):
+            raise problem("not a storage; write its URL, or a mapping with its url")
+        return data
+
+    @model_validator(mode="after")
+    def check_place(self) -> Self:
+        try:
+            parse_url(self.url, self.access)
+        except ConfigurationError as error:
+            raise problem(str(error)) from None
+        return self
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def place(self) -> Directory | Bucket:
+        """What the URL names: the same for two settings that reach one storage as different users."""
+        return parse_url(self.url, self.access)
+
+    @property
+    def access(self) -> Access:
+        """How it is reached, and as whom."""
+        return Access(
+            self.endpoint,
+            self.assume_role,
+            self.external_id,
+            self.profile,
+            self.impersonate,
+            self.attempts,
+            self.connect_timeout.total_seconds(),
+            self.read_timeout.total_seconds(),
+        )
+
+    def open(self, clients: Clients = SDK_CLIENTS) -> Store:
+        """The store itself; nothing is read or connected to yet."""
+        return open_store(self.url, self.access, clients)
+
+
 class SecretReference(Section):
     """Where a secret is: in an environment variable or in a file. Exactly one is given."""
 
     env: str | None = None
-    file: Location | None = None
+    file: FilePath | None = None
 
     @model_validator(mode="before")
     @classmethod

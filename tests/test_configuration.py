@@ -17,6 +17,8 @@ from prio_assets.configuration import Configuration, Instance, current_configura
 from prio_assets.errors import ConfigurationError, InvalidKeyError
 from prio_assets.prio.field import PRIME
 from prio_assets.settings import SecretReference, SigningKeyReference, format_duration, parse_duration
+from prio_assets.storage.access import Access
+from prio_assets.storage.urls import Bucket, Clients, Directory
 from prio_assets.wire.records import Parameters
 
 REMOVED = object()
@@ -112,7 +114,7 @@ def test_good_file(load: Any, content: dict[str, Any], tmp_path: Path) -> None:
     assert (facilitator.name, facilitator.server_index, facilitator.peer_index) == ("facilitator", 1, 0)
     assert (pha.period, pha.late_limit) == (timedelta(hours=8), timedelta(days=2))
     assert pha.first_window == datetime(2026, 1, 1, 8, tzinfo=UTC)
-    assert pha.ingestion == str(tmp_path / "pha" / "ingestion")
+    assert str(pha.ingestion) == str(tmp_path / "pha" / "ingestion")
     assert configuration.instances == (Instance("us-ct-apple", timedelta(hours=8), pha.first_window),)
     assert configuration.portal is not None
     assert configuration.portal.labels == {"kittens-seen": ("yes", "no")}
@@ -166,8 +168,60 @@ def test_the_parties_of_a_portal_have_keys_of_their_own(load: Any, content: dict
 def test_urls_and_absolute_paths_stay(load: Any, content: dict[str, Any], tmp_path: Path) -> None:
     content["processors"]["pha"].update(ingestion="s3://eu-west-1/bucket/prefix", sum_parts="/srv/sums", state="../s")
     pha = load(content).processors["pha"]
-    assert pha.ingestion == "s3://eu-west-1/bucket/prefix"
-    assert (pha.sum_parts, pha.state) == ("/srv/sums", str(tmp_path.parent / "s"))
+    assert str(pha.ingestion) == "s3://eu-west-1/bucket/prefix"
+    assert (str(pha.sum_parts), str(pha.state)) == ("/srv/sums", str(tmp_path.parent / "s"))
+
+
+def test_a_file_url_is_a_directory(load: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    content["processors"]["pha"]["sum_parts"] = (tmp_path / "sums").as_uri()
+    assert load(content).processors["pha"].sum_parts.place == Directory(tmp_path / "sums")
+
+
+def test_a_storage_tells_how_it_is_reached(load: Any, content: dict[str, Any]) -> None:
+    content["processors"]["pha"].update(
+        ingestion={
+            "url": "s3://auto/bucket/prefix",
+            "endpoint": "http://store.internal:9000/",
+            "assume_role": "arn:aws:iam::123456789012:role/path/reader",
+            "external_id": "ours/1",
+            "profile": "prio",
+            "attempts": 20,
+            "connect_timeout": "3s",
+            "read_timeout": "2m",
+        },
+        sum_parts={"url": "gs://bucket", "impersonate": "writer@project-1.iam.gserviceaccount.com"},
+        own_validations={"url": "own"},
+    )
+    pha = load(content).processors["pha"]
+    role = "arn:aws:iam::123456789012:role/path/reader"
+    assert pha.ingestion.access == Access(
+        endpoint="http://store.internal:9000",
+        assume_role=role,
+        external_id="ours/1",
+        profile="prio",
+        attempts=20,
+        connect_timeout=3,
+        read_timeout=120,
+    )
+    assert pha.ingestion.place == Bucket("auto", "bucket", "prefix/", "http://store.internal:9000")
+    assert pha.sum_parts.access == Access(impersonate="writer@project-1.iam.gserviceaccount.com")
+    assert pha.own_validations == load(content | {}).processors["pha"].own_validations
+    assert pha.own_validations.access == pha.state.access == Access()
+
+
+def test_stores_are_opened_with_the_clients_at_hand(load: Any, content: dict[str, Any]) -> None:
+    content["processors"]["pha"]["ingestion"] = {"url": "s3://eu-west-1/in", "attempts": 2}
+    content["processors"]["pha"]["peer_bucket"] = "gs://peer"
+    content["portal"]["statistics"] = {"url": "s3://eu-west-1/out", "profile": "portal"}
+    asked: list[tuple[object, ...]] = []
+    clients = Clients(lambda *given: asked.append(given), lambda *given: asked.append(given))
+    configuration = load(content)
+    processor_stores = configuration.processors["pha"].open_stores(clients)
+    portal_stores = configuration.portal.open_stores(clients)
+    assert asked == []
+    for store in (processor_stores.ingestion, processor_stores.peer_bucket, portal_stores.statistics):
+        store.connect()
+    assert asked == [("eu-west-1", Access(attempts=2)), (Access(),), ("eu-west-1", Access(profile="portal"))]
 
 
 def test_stores_are_those_of_the_file(load: Any, content: dict[str, Any], tmp_path: Path) -> None:
@@ -231,7 +285,60 @@ BAD_SETTINGS = [
     ),
     ("processors.pha.instance", "us/ct", "processors.pha.instance: not an instance name; use letters, "),
     ("processors.pha.instance", "ledger", "processors.pha.instance: reserved for other objects of the state storage"),
-    ("processors.pha.state", "", "processors.pha.state: empty; name a directory or a storage URL"),
+    ("processors.pha.state", "", "processors.pha.state: a storage URL is empty: write s3://region/bucket/prefix, "),
+    ("processors.pha.state", 5, "processors.pha.state: not a storage; write its URL, or a mapping with its url"),
+    ("processors.pha.state", {"profile": "x"}, "processors.pha.state.url: missing; add it"),
+    ("processors.pha.state", {"url": "x", "regoin": "y"}, "processors.pha.state.regoin: unknown key; remove it, or "),
+    ("processors.pha.state", "s4://bucket", "processors.pha.state: s4: is not the beginning of a storage URL: write "),
+    ("processors.pha.state", "file:state", "processors.pha.state: file:state: not the URL of a directory here; write "),
+    ("processors.pha.state", "s3://bucket/prefix", "processors.pha.state: s3://bucket/prefix: its first part is no "),
+    ("ingestor.pha_ingestion", "gs://B", "ingestor.pha_ingestion: gs://B: no bucket's name; write gs://bucket/prefix"),
+    ("portal.statistics", "gs:/bucket", "portal.statistics: gs: is not the beginning of a storage URL: write "),
+    (
+        "processors.pha.state",
+        {"url": "gs://bucket", "profile": "prio"},
+        "processors.pha.state: gs://bucket: profile has no meaning for this kind of storage; remove it",
+    ),
+    (
+        "processors.pha.state",
+        {"url": "s3://us-west-2/bucket", "impersonate": "a@b.example"},
+        "processors.pha.state: s3://us-west-2/bucket: impersonate has no meaning for this kind of storage; remove it",
+    ),
+    (
+        "processors.pha.state",
+        {"url": "/state", "read_timeout": "5s"},
+        "processors.pha.state: /state: read_timeout has no meaning for this kind of storage; remove it",
+    ),
+    (
+        "processors.pha.state",
+        {"url": "s3://us-west-2/bucket", "external_id": "ours"},
+        "processors.pha.state: s3://us-west-2/bucket: external_id is for the role in assume_role; give it, or remove",
+    ),
+    *(
+        (
+            "processors.pha.state",
+            {"url": "s3://us-west-2/bucket", key: value},
+            f"processors.pha.state.{key}: {message}",
+        )
+        for key, value, message in [
+            ("endpoint", "store.example", "not the address of a server; write https://host or https://host:port, and "),
+            ("endpoint", "ftp://store.example", "not the address of a server; write https://host"),
+            ("endpoint", "https://", "not the address of a server; write https://host"),
+            ("endpoint", "https://store.example/bucket", "not the address of a server; write https://host"),
+            ("endpoint", "https://store.example?x=1", "not the address of a server; write https://host"),
+            ("endpoint", "https://store.example:99999", "not the address of a server; write https://host"),
+            ("assume_role", "reader", "not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME"),
+            ("assume_role", "arn:aws:iam::12:role/x", "not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME"),
+            ("external_id", "two words", "not an external id; write the one that the role's owner gave you"),
+            ("profile", "", "empty; give a text"),
+            ("impersonate", "somebody", "not a service account; write its e-mail address, NAME@PROJECT.iam."),
+            ("attempts", 0, "should be greater than or equal to 1"),
+            ("attempts", 21, "should be less than or equal to 20"),
+            ("connect_timeout", "0s", "no time at all; give at least 1s"),
+            ("read_timeout", 0, "no time at all; give at least 1s"),
+            ("read_timeout", 60, "not a duration; write a whole number and a unit"),
+        ]
+    ),
     ("processors.PHA", {}, "processors.PHA: not a name; use a to z, 0 to 9 and _ only"),
     ("processors.pha", None, "processors.pha: not a mapping; write the keys of this section below it: instance, "),
     ("processors.pha.period", "8 hours", "processors.pha.period: not a duration; write a whole number and a unit, "),
@@ -389,9 +496,28 @@ def test_a_link_to_a_storage_that_the_peer_reads_is_not_private(
         load(content)
 
 
-def test_storages_side_by_side_are_apart(load: Any, content: dict[str, Any]) -> None:
-    content["processors"]["pha"] |= {"state": "pha/own-state", "own_validations": "pha/own"}
+@pytest.mark.parametrize("place", ["pha", "s3://us-west-2/bucket", "gs://bucket/pha"])
+def test_storages_side_by_side_are_apart(load: Any, content: dict[str, Any], place: str) -> None:
+    content["processors"]["pha"] |= {"state": f"{place}/own-state", "own_validations": f"{place}/own"}
     load(content)
+
+
+@pytest.mark.parametrize(("state", "own"), [("", "/own"), ("/own", "/own/"), ("/all/state", "/all")])
+@pytest.mark.parametrize("bucket", ["s3://us-west-2/bucket", "gs://bucket"])
+def test_prefixes_of_a_bucket_within_each_other_are_not_apart(
+    load: Any, content: dict[str, Any], bucket: str, state: str, own: str
+) -> None:
+    content["processors"]["pha"] |= {"state": bucket + state, "own_validations": {"url": bucket + own, "attempts": 2}}
+    with pytest.raises(ConfigurationError, match=r"processors\.pha\.state: the same storage as processors\.pha\.own_v"):
+        load(content)
+
+
+@pytest.mark.parametrize("secret", ["https://name:hunter2@store.example", "https://hunter2@store.example/hunter2"])
+def test_a_secret_in_an_endpoint_is_not_repeated(load: Any, content: dict[str, Any], secret: str) -> None:
+    content["processors"]["pha"]["state"] = {"url": "gs://bucket", "endpoint": secret}
+    with pytest.raises(ConfigurationError, match=r"state\.endpoint: not the address") as error:
+        load(content)
+    assert "hunter2" not in str(error.value)
 
 
 def test_margin_beyond_grace(load: Any, content: dict[str, Any]) -> None:

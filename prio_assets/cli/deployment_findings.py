@@ -15,7 +15,6 @@ from prio_assets.errors import PrioAssetsError
 from prio_assets.processor.processor import load_keyless, not_before
 from prio_assets.settings import SigningKeyReference
 from prio_assets.storage.base import Store, exists
-from prio_assets.storage.urls import open_store
 from prio_assets.wire.keys import public_signing_key_text
 
 
@@ -62,7 +61,7 @@ def _of_portal(settings: PortalConfiguration) -> Iterator[Finding]:
 def _of_ingestor(settings: IngestorConfiguration) -> Iterator[Finding]:
     yield _found(f"{settings.name} signing key", partial(_signing_key, settings.signing_key))
     for each in ("pha_ingestion", "facilitator_ingestion"):
-        yield _found(f"{settings.name} {each}", partial(_opened, open_store(getattr(settings, each))))
+        yield _found(f"{settings.name} {each}", partial(_opened, getattr(settings, each).open()))
 
 
 def _found(about: str, look: Callable[[], str]) -> Finding:

@@ -262,9 +262,9 @@ def open_output(url: str) -> "Store":
 
 def check_apart(first: str, second: str, message: str) -> None:
     """Refuse one directory, or one within the other, for two storages that must be apart."""
-    from prio_assets.storage.urls import overlap
+    from prio_assets.storage.urls import overlap, parse_url
 
-    if overlap(first, second):
+    if overlap(parse_url(first), parse_url(second)):
         raise click.UsageError(message, click.get_current_context())
 
 

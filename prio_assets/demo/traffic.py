@@ -19,7 +19,6 @@ from prio_assets.ingestor.batches import (
     write_batch,
 )
 from prio_assets.ingestor.client import Payloads, PublicPoints, Random, encrypt_proofs, prove_rows, upload
-from prio_assets.storage.urls import open_store
 from prio_assets.wire.batches import SealedBatch
 from prio_assets.wire.keys import (
     SigningKey,
@@ -69,14 +68,14 @@ class Ingestor:
 
     def write_pha(self, made: Iterable[MadeBatch]) -> None:
         """Write the PHA's batches; the one that goes astray is left out."""
-        store = open_store(self.settings.pha_ingestion)
+        store = self.settings.pha_ingestion.open()
         for batch, sealed in made:
             if batch.fault is not Fault.ONE_SIDED:
                 write_batch(store, batch.name, sealed.pha)
 
     def write_facilitator(self, made: Iterable[MadeBatch]) -> None:
         """Write the facilitator's batches."""
-        store = open_store(self.settings.facilitator_ingestion)
+        store = self.settings.facilitator_ingestion.open()
         for batch, sealed in made:
             write_batch(store, batch.name, sealed.facilitator)
 

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from prio_assets.configuration import IngestorConfiguration
 from prio_assets.ingestor.batches import BatchDescription, draw_labels, draw_uuid, seal_batches, write_batch
 from prio_assets.ingestor.client import PublicPoints, random_rows, upload
-from prio_assets.storage.urls import open_store
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import Parameters
 from prio_assets.wire.windows import Window, to_ms
@@ -31,6 +30,6 @@ def write_simulated_batch(
     description = BatchDescription(batch, parameters, to_ms(time), to_ms(time + MINUTE))
     labels = draw_labels(clients, parameters.bins)
     sealed = seal_batches(description, payloads, labels, settings.signing_key.load())
-    write_batch(open_store(settings.pha_ingestion), batch, sealed.pha)
-    write_batch(open_store(settings.facilitator_ingestion), batch, sealed.facilitator)
+    write_batch(settings.pha_ingestion.open(), batch, sealed.pha)
+    write_batch(settings.facilitator_ingestion.open(), batch, sealed.facilitator)
     return batch

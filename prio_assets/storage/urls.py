@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -81,6 +81,11 @@ def open_store(url: str, access: Access = AMBIENT, clients: Clients = SDK_CLIENT
     return S3Store(region, place.name, place.prefix, lambda: clients.s3(region, access))
 
 
+def is_path(url: str) -> bool:
+    """Whether this is the plain path of a directory, and no URL of whatever scheme."""
+    return not _SCHEME.match(url)
+
+
 def parse_url(url: str, access: Access = AMBIENT) -> Directory | Bucket:
     """What `url` names.
 
@@ -89,12 +94,12 @@ def parse_url(url: str, access: Access = AMBIENT) -> Directory | Bucket:
     """
     if not url:
         raise ConfigurationError(f"a storage URL is empty: {FORMS}")
-    if not _SCHEME.match(url):
-        _refuse_settings(url, access, ("endpoint", *_S3_SETTINGS, *_GCS_SETTINGS))
+    if is_path(url):
+        _refuse_settings(url, access, _SETTINGS)
         return Directory(Path(url))
     scheme, _, rest = url.partition(":")
     if scheme == "file":
-        _refuse_settings(url, access, ("endpoint", *_S3_SETTINGS, *_GCS_SETTINGS))
+        _refuse_settings(url, access, _SETTINGS)
         return Directory(_file_path(url))
     if scheme == "s3" and rest.startswith("//"):
         _refuse_settings(url, access, _GCS_SETTINGS)
@@ -120,10 +125,11 @@ def overlap(first: Directory | Bucket, second: Directory | Bucket) -> bool:
 
 _S3_SETTINGS = ("assume_role", "external_id", "profile")
 _GCS_SETTINGS = ("impersonate",)
+_SETTINGS = tuple(field.name for field in fields(Access))
 
 
 def _refuse_settings(url: str, access: Access, names: tuple[str, ...]) -> None:
-    given = [name for name in names if getattr(access, name) is not None]
+    given = [name for name in names if getattr(access, name) != getattr(AMBIENT, name)]
     if given:
         raise ConfigurationError(f"{url}: {given[0]} has no meaning for this kind of storage; remove it")
     if access.external_id is not None and access.assume_role is None:

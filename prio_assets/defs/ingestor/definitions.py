@@ -13,7 +13,9 @@ from resources import ClockResource, IngestorResource
 def ingestor_definitions(configuration: Configuration, settings: IngestorConfiguration, path: Path) -> dg.Definitions:
     """The asset of the simulated ingestor of the file at `path`."""
     readers = (
-        processor for processor in configuration.processors.values() if processor.ingestion == settings.pha_ingestion
+        processor
+        for processor in configuration.processors.values()
+        if processor.ingestion.place == settings.pha_ingestion.place
     )
     reader = next(readers, None)
     if reader is None:

@@ -20,7 +20,8 @@ def processor_definitions(configuration: Configuration, name: str, path: Path) -
     settings = configuration.processors[name]
     peer = peer_of(configuration, settings)
     ingestor = configuration.ingestor
-    simulated = ingestor is not None and settings.ingestion in (ingestor.pha_ingestion, ingestor.facilitator_ingestion)
+    written = [each.place for each in (ingestor.pha_ingestion, ingestor.facilitator_ingestion)] if ingestor else []
+    simulated = settings.ingestion.place in written
     lists = [batch_lists_asset(settings)] if settings.peer_has_lists else []
     return dg.Definitions(
         assets=[
