@@ -43,6 +43,10 @@ class ObjectMissingError(StorageError):
     """An object that should be there is not."""
 
 
+class AccessDeniedError(StorageError):
+    """A storage that refuses what we ask for with the credentials that we have."""
+
+
 class ObjectConflictError(OperationalError):
     """An object that is created only once exists with other bytes than ours."""
 
