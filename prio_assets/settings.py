@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,7 +19,14 @@ from pydantic_core import PydanticCustomError
 
 from prio_assets.errors import ConfigurationError, InvalidKeyError
 from prio_assets.prio.encryption import PacketDecryptionKey
-from prio_assets.storage.access import AMBIENT, Access
+from prio_assets.storage.access import (
+    AMBIENT,
+    Access,
+    check_endpoint,
+    check_external_id,
+    check_role,
+    check_service_account,
+)
 from prio_assets.storage.base import Store
 from prio_assets.storage.urls import SDK_CLIENTS, Bucket, Clients, Directory, is_path, open_store, parse_url
 from prio_assets.wire.keys import (
@@ -40,6 +46,18 @@ UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 def problem(text: str, key: str | None = None) -> PydanticCustomError:
     """What is wrong with the value at hand or, with `key`, with that key of the section at hand."""
     return PydanticCustomError("setting", "{text}", {"text": text, "key": key})
+
+
+def as_problem(check: Callable[[str], str]) -> Callable[[str], str]:
+    """The check of a text, whose error is told with the key of the value."""
+
+    def checked(text: str) -> str:
+        try:
+            return check(text)
+        except ConfigurationError as error:
+            raise problem(str(error)) from None
+
+    return checked
 
 
 def parse_duration(value: object) -> timedelta:
@@ -105,40 +123,6 @@ def resolve_url(url: str, info: ValidationInfo) -> str:
     return resolve_path(url, info) if url and is_path(url) else url
 
 
-def check_endpoint(endpoint: str) -> str:
-    """The root of a server. What stands in it otherwise may be a secret."""
-    try:
-        parts = urlsplit(endpoint)
-        is_root = not (parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment)
-        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and is_root and parts.port != 0
-    except ValueError:
-        is_valid = False
-    if not is_valid or re.search(r"[\s@\\]", endpoint):
-        raise problem("not the address of a server; write https://host or https://host:port, and nothing else")
-    return endpoint.rstrip("/")
-
-
-def check_role(role: str) -> str:
-    """Roles are named by their ARN, which holds the account."""
-    if not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", role, re.ASCII):
-        raise problem("not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME")
-    return role
-
-
-def check_external_id(external_id: str) -> str:
-    """External ids have the letters that AWS allows."""
-    if not re.fullmatch(r"[\w+=,.@:/-]{2,1224}", external_id, re.ASCII):
-        raise problem("not an external id; write the one that the role's owner gave you")
-    return external_id
-
-
-def check_service_account(account: str) -> str:
-    """Service accounts are named by their e-mail address."""
-    if not re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", account, re.ASCII):
-        raise problem("not a service account; write its e-mail address, NAME@PROJECT.iam.gserviceaccount.com")
-    return account
-
-
 def check_timeout(timeout: timedelta) -> timedelta:
     """No time at all would make every request fail."""
     if not timeout:
@@ -184,10 +168,10 @@ InstanceName = Annotated[str, AfterValidator(check_instance_name)]
 AggregationName = Annotated[str, AfterValidator(check_aggregation_name)]
 FilePath = Annotated[str, AfterValidator(resolve_path)]
 StorageUrl = Annotated[str, AfterValidator(resolve_url)]
-Endpoint = Annotated[str, AfterValidator(check_endpoint)]
-RoleArn = Annotated[str, AfterValidator(check_role)]
-ExternalId = Annotated[str, AfterValidator(check_external_id)]
-ServiceAccount = Annotated[str, AfterValidator(check_service_account)]
+Endpoint = Annotated[str, AfterValidator(as_problem(check_endpoint))]
+RoleArn = Annotated[str, AfterValidator(as_problem(check_role))]
+ExternalId = Annotated[str, AfterValidator(as_problem(check_external_id))]
+ServiceAccount = Annotated[str, AfterValidator(as_problem(check_service_account))]
 Timeout = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(check_timeout)]
 PublicKeys = Annotated[
     dict[str, Annotated[EllipticCurvePublicKey, BeforeValidator(parse_public_key)]], Field(min_length=1)

@@ -210,9 +210,9 @@ def test_a_storage_tells_how_it_is_reached(load: Any, content: dict[str, Any]) -
 
 
 def test_stores_are_opened_with_the_clients_at_hand(load: Any, content: dict[str, Any]) -> None:
-    content["processors"]["pha"]["ingestion"] = {"url": "s3://eu-west-1/in", "attempts": 2}
+    content["processors"]["pha"]["ingestion"] = {"url": "s3://eu-west-1/ingestion", "attempts": 2}
     content["processors"]["pha"]["peer_bucket"] = "gs://peer"
-    content["portal"]["statistics"] = {"url": "s3://eu-west-1/out", "profile": "portal"}
+    content["portal"]["statistics"] = {"url": "s3://eu-west-1/statistics", "profile": "portal"}
     asked: list[tuple[object, ...]] = []
     clients = Clients(lambda *given: asked.append(given), lambda *given: asked.append(given))
     configuration = load(content)
