@@ -64,7 +64,7 @@ def run_daemon(place: Place) -> Iterator[Daemon]:
 def run_dagster(place: Place, command: Sequence[str]) -> Iterator[Daemon]:
     """Run a command of Dagster's on the instance; at the end nothing that it started is left."""
     log = place.instance / "daemon.log"
-    with log.open("wb") as output, _interrupted_by_termination():
+    with log.open("wb") as output, interrupted_by_termination():
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ def run_dagster(place: Place, command: Sequence[str]) -> Iterator[Daemon]:
         try:
             yield Daemon(process, log)
         finally:
-            _end(process)
+            end_group(process)
 
 
 def write_settings(place: Place) -> None:
@@ -94,8 +94,8 @@ def _workspace() -> Traversable:
     return installed if installed.is_file() else package / ".." / WORKSPACE
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the daemon to end, then end whatever is left of its group."""
+def end_group(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a process that leads a group to end, then end whatever is left of the group."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
@@ -106,7 +106,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def _interrupted_by_termination() -> Iterator[None]:
+def interrupted_by_termination() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end us as Ctrl-C does: through the cleaning up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
