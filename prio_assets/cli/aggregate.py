@@ -12,29 +12,34 @@ from prio_assets.cli.options import (
     aggregation_window_options,
     batch_signing_key_options,
     date_option,
-    ingestor_options,
+    ingestor_key_options,
     instance_name_option,
     is_first_option,
-    open_output,
     option,
     permit_malformed_batch_option,
     read_opener,
     read_signing_key,
     read_verification_keys,
     read_window,
-    storage_option,
     tell_engine,
-    unused_identity_option,
     warn_of_permission,
 )
 from prio_assets.cli.parameters import BatchIdType, Secret, UnsignedType
+from prio_assets.cli.storages import (
+    FORMS,
+    google_credentials_options,
+    identity_option,
+    make_root,
+    open_storage,
+    reference_storage_options,
+)
 
 if TYPE_CHECKING:
     from prio_assets.processor.one_shot_aggregation import Gathered
     from prio_assets.wire.names import BatchName
 
 
-@click.command("aggregate")
+@click.command("aggregate", epilog=FORMS)
 @is_first_option
 @instance_name_option
 @aggregation_id_option
@@ -50,10 +55,10 @@ if TYPE_CHECKING:
 @date_option(
     "batch-time", required=True, multiple=True, help="Time of a batch, UTC: the first for the first --batch-id, etc."
 )
-@ingestor_options
+@reference_storage_options("ingestor", "input", "Storage with the ingestor's batches.")
+@ingestor_key_options
 @batch_signing_key_options
-@storage_option("peer-input", environment=True, text="Directory into which the peer writes its validations.")
-@unused_identity_option("peer-identity")
+@reference_storage_options("peer", "input", "Storage into which the peer writes its validations.")
 @option(
     "peer-public-key",
     required=True,
@@ -61,14 +66,15 @@ if TYPE_CHECKING:
     help="Public half of the peer's signing key: base64 of a P-256 point or SPKI, or PEM.",
 )
 @option("peer-public-key-identifier", required=True, metavar="ID", help="Identifier of the peer's signing key.")
-@storage_option("portal-output", environment=True, text="Directory for our sum parts, which the portal reads.")
-@unused_identity_option("portal-identity")
+@reference_storage_options("portal", "output", "Storage for our sum parts, which the portal reads.")
 @option(
     "own-input",
     metavar="PATH",
-    help="Directory that intake kept its results in (`intake-batch --own-output`). Without it all shares are verified "
+    help="Storage that intake kept its results in (`intake-batch --own-output`). Without it all shares are verified "
     "again.",
 )
+@identity_option("own", environment=False)
+@google_credentials_options
 @option(
     "minimum-clients",
     type=UnsignedType(31, minimum=1),
@@ -87,6 +93,7 @@ def command(
     batch_id: tuple[UUID, ...],
     batch_time: tuple[datetime, ...],
     ingestor_input: str,
+    ingestor_identity: str | None,
     ingestor_public_key: str,
     ingestor_public_key_identifier: str,
     packet_decryption_keys: tuple[Secret, ...],
@@ -94,10 +101,13 @@ def command(
     batch_signing_private_key_identifier: str | None,
     batch_signing_private_key_default_identifier: str | None,
     peer_input: str,
+    peer_identity: str | None,
     peer_public_key: str,
     peer_public_key_identifier: str,
     portal_output: str,
+    portal_identity: str | None,
     own_input: str | None,
+    own_identity: str | None,
     minimum_clients: int,
     permit_malformed_batch: bool,
 ) -> None:
@@ -113,17 +123,17 @@ def command(
     from prio_assets.processor.one_shot_aggregation import AggregationPlace, gather, seal_sum
     from prio_assets.processor.own_store import OwnStore
     from prio_assets.storage.base import copy_in_order
-    from prio_assets.storage.urls import open_store
     from prio_assets.wire.names import sum_part_objects
 
     warn_of_permission(permit_malformed_batch)
     batches = pair_batches(aggregation_id, batch_id, batch_time)
     window = read_window(aggregation_start, aggregation_end)
+    portal = open_storage(portal_output, portal_identity, "portal")
     opener = read_opener(is_first, ingestor_public_key, ingestor_public_key_identifier, packet_decryption_keys)
     place = AggregationPlace(
-        ingestion=open_store(ingestor_input),
-        peer_validations=open_store(peer_input),
-        own=OwnStore(open_store(own_input)) if own_input else None,
+        ingestion=open_storage(ingestor_input, ingestor_identity, "ingestor"),
+        peer_validations=open_storage(peer_input, peer_identity, "peer"),
+        own=OwnStore(open_storage(own_input, own_identity, "own")) if own_input else None,
         opener=opener,
         signing_key=read_signing_key(
             batch_signing_private_key,
@@ -142,7 +152,8 @@ def command(
     warn(gathered)
     sealed = seal_sum(gathered, aggregation_id, window, minimum_clients, place.signing_key)
     objects = sum_part_objects(instance_name, aggregation_id, window, opener.server_index)
-    copy_in_order(open_output(portal_output), objects, sealed.three_objects())
+    make_root(portal)
+    copy_in_order(portal, objects, sealed.three_objects())
     click.echo(summary(objects.header, gathered))
 
 

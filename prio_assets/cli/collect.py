@@ -15,12 +15,13 @@ from prio_assets.cli.options import (
     option,
     read_verification_keys,
     read_window,
-    storage_option,
     together,
 )
+from prio_assets.cli.storages import FORMS, google_credentials_options, open_storage, storage_option
 
 if TYPE_CHECKING:
     from prio_assets.portal.collection import Statistic
+    from prio_assets.storage.base import Store
     from prio_assets.wire.keys import VerificationKeys
     from prio_assets.wire.records import SumPart
     from prio_assets.wire.windows import Window
@@ -31,7 +32,7 @@ PHA_INDEX, FACILITATOR_INDEX = 0, 1
 def party_options(party: str, title: str) -> Decorator:
     """Where a processor's sum parts are, and the key that they are signed with."""
     return together(
-        storage_option(f"{party}-input", environment=False, text=f"Directory with {title}'s sum parts."),
+        storage_option(party, "input", environment=False, text=f"Storage with {title}'s sum parts."),
         option(
             f"{party}-public-key",
             required=True,
@@ -44,12 +45,13 @@ def party_options(party: str, title: str) -> Decorator:
     )
 
 
-@click.command("collect")
+@click.command("collect", epilog=FORMS)
 @instance_name_option
 @aggregation_id_option
 @aggregation_window_options
 @party_options("pha", "the PHA")
 @party_options("facilitator", "the facilitator")
+@google_credentials_options
 @option(
     "format",
     type=click.Choice(["table", "json", "csv"]),
@@ -63,9 +65,11 @@ def command(
     aggregation_start: datetime,
     aggregation_end: datetime,
     pha_input: str,
+    pha_identity: str | None,
     pha_public_key: str,
     pha_public_key_identifier: str,
     facilitator_input: str,
+    facilitator_identity: str | None,
     facilitator_public_key: str,
     facilitator_public_key_identifier: str,
     format: str,
@@ -83,14 +87,17 @@ def command(
     facilitator_keys = read_verification_keys(facilitator_public_key, facilitator_public_key_identifier)
     check_two_parties(pha_keys, facilitator_keys)
 
-    def read(index: int, source: str, keys: "VerificationKeys") -> "SumPart":
-        return read_part(source, (instance_name, aggregation_id, window, index), keys)
+    pha = open_storage(pha_input, pha_identity, "pha")
+    facilitator = open_storage(facilitator_input, facilitator_identity, "facilitator")
+
+    def read(index: int, store: "Store", keys: "VerificationKeys") -> "SumPart":
+        return read_part(store, (instance_name, aggregation_id, window, index), keys)
 
     statistic = add_sum_parts(
         aggregation_id,
         window,
-        read(PHA_INDEX, pha_input, pha_keys),
-        read(FACILITATOR_INDEX, facilitator_input, facilitator_keys),
+        read(PHA_INDEX, pha, pha_keys),
+        read(FACILITATOR_INDEX, facilitator, facilitator_keys),
         legacy_peer=True,
     )
     for warning in statistic.warnings:
@@ -107,13 +114,11 @@ def check_two_parties(pha: "VerificationKeys", facilitator: "VerificationKeys") 
         )
 
 
-def read_part(source: str, place: "tuple[str, str, Window, int]", keys: "VerificationKeys") -> "SumPart":
+def read_part(store: "Store", place: "tuple[str, str, Window, int]", keys: "VerificationKeys") -> "SumPart":
     """The verified sum part of one processor; `place` is instance, aggregation, window and index."""
     from prio_assets.storage.base import read_bytes
-    from prio_assets.storage.urls import open_store
     from prio_assets.wire.batches import read_sum_part
 
-    store = open_store(source)
     return read_sum_part(lambda name: read_bytes(store, name), *place, keys).header
 
 

@@ -11,22 +11,25 @@ from prio_assets.cli.logs import logger
 from prio_assets.cli.options import (
     aggregation_id_option,
     batch_signing_key_options,
-    check_apart,
     date_option,
-    open_output,
     option,
     read_signing_key,
-    storage_option,
-    unused_identity_option,
 )
 from prio_assets.cli.parameters import BatchIdType, Secret, UnsignedType
+from prio_assets.cli.storages import (
+    FORMS,
+    check_apart,
+    google_credentials_options,
+    open_output,
+    reference_storage_options,
+)
 
 if TYPE_CHECKING:
     from prio_assets.ingestor.batches import BatchDescription
     from prio_assets.ingestor.data_files import Rows
 
 
-@click.command("generate-ingestion-sample")
+@click.command("generate-ingestion-sample", epilog=FORMS)
 @aggregation_id_option
 @option("batch-id", type=BatchIdType(), metavar="UUID", help="Identifier of the batch.  [default: random]")
 @date_option("date", help="Time of the batch, UTC.  [default: now]")
@@ -85,10 +88,9 @@ if TYPE_CHECKING:
     metavar="B64",
     help="Key that encrypts the facilitator's shares: base64 of a P-256 point or SPKI, or PEM.",
 )
-@storage_option("peer-output", environment=True, text="Directory for the PHA's batch.")
-@storage_option("facilitator-output", environment=True, text="Directory for the facilitator's batch.")
-@unused_identity_option("peer-identity")
-@unused_identity_option("facilitator-identity")
+@reference_storage_options("peer", "output", "Storage for the PHA's batch.")
+@reference_storage_options("facilitator", "output", "Storage for the facilitator's batch.")
+@google_credentials_options
 def command(
     aggregation_id: str,
     batch_id: UUID | None,
@@ -106,7 +108,9 @@ def command(
     pha_ecies_public_key: str,
     facilitator_ecies_public_key: str,
     peer_output: str,
+    peer_identity: str | None,
     facilitator_output: str,
+    facilitator_identity: str | None,
 ) -> None:
     """Make an ingestion batch for each of the two processors.
 
@@ -120,7 +124,7 @@ def command(
     check_apart(
         peer_output,
         facilitator_output,
-        "--peer-output is --facilitator-output, or one is within the other: give each processor a directory.",
+        "--peer-output is --facilitator-output, or one is within the other: give each processor a storage.",
     )
     signing_key = read_signing_key(
         batch_signing_private_key, batch_signing_private_key_identifier, batch_signing_private_key_default_identifier
@@ -131,7 +135,10 @@ def command(
     rows = choose_rows(data, dimension, packet_count)
     clients, bins = rows.shape
     description = describe_batch(aggregation_id, date, batch_id, bins, epsilon, batch_start_time, batch_end_time)
-    stores = (open_output(peer_output), open_output(facilitator_output))
+    stores = (
+        open_output(peer_output, peer_identity, "peer"),
+        open_output(facilitator_output, facilitator_identity, "facilitator"),
+    )
     labels = draw_labels(clients, bins, r_pit=r_pit)
     for store, sealed in zip(stores, seal_batches(description, upload(rows, points), labels, signing_key), strict=True):
         write_batch(store, description.batch, sealed)

@@ -10,44 +10,51 @@ from prio_assets.cli.options import (
     aggregation_id_option,
     batch_signing_key_options,
     boolean_option,
-    check_apart,
     date_option,
-    ingestor_options,
+    ingestor_key_options,
     instance_name_option,
     is_first_option,
-    open_output,
     option,
     permit_malformed_batch_option,
     read_opener,
     read_signing_key,
-    storage_option,
     tell_engine,
-    unused_identity_option,
     warn_of_permission,
 )
 from prio_assets.cli.parameters import BatchIdType, Secret
+from prio_assets.cli.storages import (
+    FORMS,
+    check_apart,
+    google_credentials_options,
+    identity_option,
+    open_output,
+    open_storage,
+    reference_storage_options,
+)
 
 if TYPE_CHECKING:
     from prio_assets.processor.one_shot_intake import OneShotIntake
     from prio_assets.wire.names import BatchName
 
 
-@click.command("intake-batch")
+@click.command("intake-batch", epilog=FORMS)
 @is_first_option
 @instance_name_option
 @aggregation_id_option
 @option("batch-id", required=True, type=BatchIdType(), metavar="UUID", help="Identifier of the batch.")
 @date_option("date", required=True, help="Time of the batch, UTC.")
-@ingestor_options
+@reference_storage_options("ingestor", "input", "Storage with the ingestor's batches.")
+@ingestor_key_options
 @batch_signing_key_options
-@storage_option("peer-output", environment=True, text="Directory for the peer's validations: ours is written there.")
-@unused_identity_option("peer-identity")
+@reference_storage_options("peer", "output", "Storage of the peer's for validations: ours is written there.")
 @option(
     "own-output",
     metavar="PATH",
-    help="Directory for what we keep: validation, totals, receipt, or why the batch was rejected. `aggregate "
+    help="Storage for what we keep: validation, totals, receipt, or why the batch was rejected. `aggregate "
     "--own-input` reads it.",
 )
+@identity_option("own", environment=False)
+@google_credentials_options
 @boolean_option(
     "write-single-object-validation-batches",
     environment=True,
@@ -62,6 +69,7 @@ def command(
     batch_id: UUID,
     date: datetime,
     ingestor_input: str,
+    ingestor_identity: str | None,
     ingestor_public_key: str,
     ingestor_public_key_identifier: str,
     packet_decryption_keys: tuple[Secret, ...],
@@ -69,7 +77,9 @@ def command(
     batch_signing_private_key_identifier: str | None,
     batch_signing_private_key_default_identifier: str | None,
     peer_output: str,
+    peer_identity: str | None,
     own_output: str | None,
+    own_identity: str | None,
     write_single_object_validation_batches: bool,
     permit_malformed_batch: bool,
 ) -> None:
@@ -82,7 +92,6 @@ def command(
     from prio_assets.clock import system_clock
     from prio_assets.processor.one_shot_intake import IntakePlace, intake_once
     from prio_assets.processor.own_store import OwnStore
-    from prio_assets.storage.urls import open_store
     from prio_assets.wire.names import BatchName
 
     warn_of_permission(permit_malformed_batch)
@@ -93,15 +102,15 @@ def command(
             "--own-output is --peer-output, or one is within the other: what we keep the peer must not read.",
         )
     place = IntakePlace(
-        ingestion=open_store(ingestor_input),
+        ingestion=open_storage(ingestor_input, ingestor_identity, "ingestor"),
         opener=read_opener(is_first, ingestor_public_key, ingestor_public_key_identifier, packet_decryption_keys),
         signing_key=read_signing_key(
             batch_signing_private_key,
             batch_signing_private_key_identifier,
             batch_signing_private_key_default_identifier,
         ),
-        peer_bucket=open_output(peer_output),
-        own=OwnStore(open_output(own_output)) if own_output else None,
+        peer_bucket=open_output(peer_output, peer_identity, "peer"),
+        own=OwnStore(open_output(own_output, own_identity, "own")) if own_output else None,
         single_object=write_single_object_validation_batches,
     )
     tell_engine()

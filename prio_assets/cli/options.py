@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,6 @@ from prio_assets.cli.logs import logger
 from prio_assets.cli.parameters import (
     AggregationType,
     BooleanType,
-    EmptyType,
     InstanceType,
     MinuteType,
     Secret,
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from prio_assets.configuration import ProcessorConfiguration
     from prio_assets.processor.ingestion import Opener
     from prio_assets.processor.processor import KeylessProcessor
-    from prio_assets.storage.base import Store
     from prio_assets.wire.keys import SigningKey, VerificationKeys
     from prio_assets.wire.windows import Window
 
@@ -54,16 +51,6 @@ def boolean_option(name: str, **attributes: Any) -> Decorator:
 def date_option(name: str, **attributes: Any) -> Decorator:
     """An option that takes a minute in UTC."""
     return option(name, type=MinuteType(), metavar="YYYY/MM/DD/HH/MM", **attributes)
-
-
-def storage_option(name: str, *, environment: bool, text: str) -> Decorator:
-    """A required option that takes a storage's place, today the path of a directory."""
-    return option(name, environment=environment, required=True, metavar="PATH", help=text)
-
-
-def unused_identity_option(name: str) -> Decorator:
-    """An identity for a cloud storage: scripts give an empty one for directories, which changes nothing."""
-    return option(name, environment=True, type=EmptyType(), expose_value=False, hidden=True)
 
 
 instance_name_option = option(
@@ -135,9 +122,7 @@ is_first_option = boolean_option(
     help="Whether this is the first processor (the PHA); the facilitator is the second.",
 )
 
-ingestor_options = together(
-    storage_option("ingestor-input", environment=True, text="Directory with the ingestor's batches."),
-    unused_identity_option("ingestor-identity"),
+ingestor_key_options = together(
     option(
         "ingestor-public-key",
         required=True,
@@ -175,7 +160,7 @@ def warn_of_permission(permit_malformed_batch: bool) -> None:
 def read_opener(
     is_first: bool, public_key: str, public_key_identifier: str, packet_decryption_keys: tuple[Secret, ...]
 ) -> "Opener":
-    """What it takes to read shares, from `is_first_option` and `ingestor_options`."""
+    """What it takes to read shares, from `is_first_option` and `ingestor_key_options`."""
     from prio_assets.prio.choice import choose_engine
     from prio_assets.processor.ingestion import Opener
     from prio_assets.wire.keys import parse_packet_decryption_key
@@ -247,32 +232,3 @@ def read_processor(configuration: str, name: str | None) -> "KeylessProcessor":
         known = ", ".join(processor.settings.name for processor in found)
         raise click.UsageError(f"Give --processor, one of {known}.", click.get_current_context())
     return found[0]
-
-
-def open_output(url: str) -> "Store":
-    """The store to write to; a directory that is missing is created."""
-    from prio_assets.storage.local import LocalStore
-    from prio_assets.storage.urls import open_store
-
-    store = open_store(url)
-    if isinstance(store, LocalStore):
-        make_directory(store.root)
-    return store
-
-
-def check_apart(first: str, second: str, message: str) -> None:
-    """Refuse one directory, or one within the other, for two storages that must be apart."""
-    from prio_assets.storage.urls import overlap, parse_url
-
-    if overlap(parse_url(first), parse_url(second)):
-        raise click.UsageError(message, click.get_current_context())
-
-
-def make_directory(path: Path) -> None:
-    """Create the directory and those above it where they are missing."""
-    from prio_assets.errors import StorageError
-
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot create the directory {path}: {error.strerror or error}") from error

@@ -121,11 +121,24 @@ class InstanceType(click.ParamType):
 
 
 class EmptyType(click.ParamType):
-    """A value that must be empty, for settings of storages that are not supported."""
+    """A value that must be empty, of an option of the reference's that is not needed here; the remedy says why."""
 
     name = "empty"
 
+    def __init__(self, remedy: str) -> None:
+        self.remedy = remedy
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value:
-            self.fail("identities belong to cloud storages, which are not supported yet: leave it empty", param, ctx)
+            self.fail(self.remedy, param, ctx)
         return ""
+
+
+class KeyFileType(click.Path):
+    """The path of a file that can be read, or an empty text for none."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, readable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(value, param, ctx) if value else value

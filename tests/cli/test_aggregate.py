@@ -344,7 +344,6 @@ def test_a_replaced_ingestion_batch_is_left_out(tmp_path: Path) -> None:
         ({"batch_time": ["2023/05/31/16/29"]}, "3 times --batch-id, but 1 times --batch-time"),
         ({"aggregation_end": "2023/05/31/16/00"}, "--aggregation-end is not after --aggregation-start"),
         ({"minimum_clients": "0"}, "--minimum-clients"),
-        ({"portal_identity": "someone@example.com"}, "not supported yet"),
     ],
 )
 def test_wrong_usage_is_status_2(changes: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -218,7 +218,6 @@ def test_an_empty_variable_counts_as_unset(name: str, tmp_path: Path) -> None:
         ({"batch_id": "no-uuid"}, "no-uuid"),
         ({"date": "2023-05-31"}, "2023-05-31"),
         ({"aggregation_id": "a/b"}, "a/b"),
-        ({"peer_identity": "arn:aws:iam::1:role/x"}, "not supported yet"),
         ({"packet_decryption_keys": ","}, "holds no key"),
         ({"batch_signing_private_key_identifier": None}, "--batch-signing-private-key-identifier"),
     ],
