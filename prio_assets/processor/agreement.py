@@ -22,7 +22,7 @@ from prio_assets.processor.readiness import (
     read_ready,
 )
 from prio_assets.processor.steps import take_all
-from prio_assets.storage.base import Store, exists, read_bytes
+from prio_assets.storage.base import Store, exists, is_lost, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import BatchList, LedgerEntry
@@ -59,7 +59,7 @@ def make_own_list(
         else:
             view = view_to_decide(processor, aggregation, window)
             outcome = batch_lists.decide(view, author)
-        if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_by_name):
+        if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_for_lists):
             return _agreement(processor, view, outcome)
 
 
@@ -68,7 +68,7 @@ def accept_answer(processor: ShareProcessor, aggregation: str, window: Window) -
     while True:
         view = view_to_accept(processor, aggregation, window)
         outcome = batch_lists.accept(view)
-        if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_by_name):
+        if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_for_sums):
             return replace(_agreement(processor, view, outcome), ready=view.ready)
 
 
@@ -171,9 +171,9 @@ def read_peer_list(processor: KeylessProcessor, aggregation: str, window: Window
 
 
 def is_sent(processor: ShareProcessor, aggregation: str, window: Window) -> bool:
-    """Whether our list of the window has its receipt, and the peer has not lost it since."""
+    """Whether our list of the window has its receipt, and the peer, as far as we may look, has not lost it since."""
     name = names.batch_list(aggregation, window, processor.settings.server_index)
-    return exists(processor.stores.state, names.sent(name)) and exists(processor.stores.peer_bucket, name)
+    return exists(processor.stores.state, names.sent(name)) and not is_lost(processor.stores.peer_bucket, name)
 
 
 def validated_batches(processor: ShareProcessor, aggregation: str, window: Window) -> list[BatchName]:

@@ -13,7 +13,9 @@ from prio_assets.prio.encryption import PacketDecryptionKey
 from prio_assets.prio.engine import Engine
 from prio_assets.processor.ingestion import Opener
 from prio_assets.processor.own_store import OwnStore
-from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, read_bytes
+from prio_assets.processor.steps import STATE
+from prio_assets.storage.base import SMALL_OBJECT_BYTES, Store, check_creation, read_bytes
+from prio_assets.storage.urls import SDK_CLIENTS, Clients
 from prio_assets.wire import names
 from prio_assets.wire.keys import SigningKey, VerificationKeys
 from prio_assets.wire.records import State, decode, encode
@@ -40,6 +42,18 @@ class KeylessProcessor:
         """The storages under the names that steps use."""
         return self.stores._asdict()
 
+    @cached_property
+    def stores_for_sums(self) -> Mapping[str, Store]:
+        """The same, once the state storage has shown that it creates no object twice; `StorageError` if it does."""
+        check_creation(self.stores.state)
+        return self.stores_by_name
+
+    @cached_property
+    def stores_for_lists(self) -> Mapping[str, Store]:
+        """The same, once the peer's bucket, which holds our lists, has shown that, too."""
+        check_creation(self.stores.peer_bucket)
+        return self.stores_for_sums
+
 
 @dataclass(frozen=True)
 class ShareProcessor(KeylessProcessor):
@@ -60,16 +74,20 @@ class ShareProcessor(KeylessProcessor):
         return Opener(self.settings.server_index, self.settings.ingestor_keys, self.packet_keys, self.engine)
 
 
-def load_keyless(settings: ProcessorConfiguration, clock: Clock = system_clock) -> KeylessProcessor:
+def load_keyless(
+    settings: ProcessorConfiguration, clock: Clock = system_clock, clients: Clients = SDK_CLIENTS
+) -> KeylessProcessor:
     """The processor of a configuration, its secrets left alone."""
-    return KeylessProcessor(settings, settings.stores, clock)
+    return KeylessProcessor(settings, settings.open_stores(clients), clock)
 
 
-def load_processor(settings: ProcessorConfiguration, clock: Clock = system_clock) -> ShareProcessor:
+def load_processor(
+    settings: ProcessorConfiguration, clock: Clock = system_clock, clients: Clients = SDK_CLIENTS
+) -> ShareProcessor:
     """The processor of a configuration; resolves its secrets (`ConfigurationError` names the reference)."""
     return ShareProcessor(
         settings=settings,
-        stores=settings.stores,
+        stores=settings.open_stores(clients),
         signing_key=settings.signing_key.load(),
         packet_keys=settings.load_packet_decryption_keys(),
         engine=choose_engine().engine,
@@ -134,7 +152,11 @@ def default_not_before(processor: KeylessProcessor) -> datetime:
 
 
 def initialise_state(processor: KeylessProcessor, before: datetime) -> bool:
-    """Create the state storage's record with `not_before` = `before`; False if there is one already."""
+    """Create the state storage's record with `not_before` = `before`; False if there is one already.
+
+    `StorageError` where the state, or the lists to the peer, would be in a bucket that creates an object twice.
+    """
     settings = processor.settings
+    stores = processor.stores_for_lists if settings.peer_has_lists else processor.stores_for_sums
     state = State(STATE_VERSION, settings.instance, settings.server_index, to_ms(before))
-    return processor.stores.state.create(names.STATE, encode(state))
+    return stores[STATE].create(names.STATE, encode(state))

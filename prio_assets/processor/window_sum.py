@@ -38,7 +38,7 @@ from prio_assets.processor.readiness import (
     read_own_validation,
     read_ready,
 )
-from prio_assets.processor.sending import is_at_peer, steps_to_send
+from prio_assets.processor.sending import is_lost_at_peer, steps_to_send
 from prio_assets.processor.steps import STATE, SUM_PARTS, Acknowledge, Copy, Create, Step, take_all
 from prio_assets.processor.totals import TotalsFault, usable_totals
 from prio_assets.storage.base import read_bytes
@@ -92,10 +92,10 @@ def sum_window(processor: ShareProcessor, aggregation: str, window: Window, over
         _send_set(processor, aggregation, window, entry, override)
     stored = _stored_sum_part(processor, aggregation, window)
     if stored is not None:
-        take_all(_steps_to_publish(processor, aggregation, window, stored), processor.stores_by_name)
+        take_all(_steps_to_publish(processor, aggregation, window, stored), processor.stores_for_sums)
     part, contributions = _sum_part(processor, aggregation, window, agreement.ready, entry, stored)
     if stored is None:
-        take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_by_name)
+        take_all(_steps_to_publish(processor, aggregation, window, part), processor.stores_for_sums)
     name = names.sum_part_objects(processor.settings.instance, aggregation, window, processor.settings.server_index)
     return WindowSum(
         entry,
@@ -129,7 +129,7 @@ def _settle(processor: ShareProcessor, aggregation: str, window: Window, overrid
         )
         if isinstance(outcome, Waiting):
             return Agreement(view.ledger.entry(window), None, outcome.why, unready)
-        if take_all(outcome, processor.stores_by_name):
+        if take_all(outcome, processor.stores_for_sums):
             ready = {each.batch.uuid: each for each in view.ready}
             return Agreement(decision_of(processor, aggregation, window), None, None, unready, ready)
 
@@ -163,7 +163,7 @@ def _send_set(
     batches = [listed_name(aggregation, listed) for listed in entry.batches]
     if processor.clock() < peer_without_lists.deadline_of(window, processor.settings) or override.despite_stop:
         for batch in batches:
-            if processor.own.receipt(batch) is None or not is_at_peer(processor, batch):
+            if processor.own.receipt(batch) is None or is_lost_at_peer(processor, batch):
                 own = read_own_validation(processor, batch)
                 take_all(steps_to_send(processor, batch, own), processor.stores_by_name)
         return

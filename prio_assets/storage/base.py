@@ -6,17 +6,30 @@ them. Every failure of a storage is a `StorageError` that names the object.
 """
 
 import io
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
-from prio_assets.errors import BatchReason, BatchRejected, ObjectConflictError, ObjectMissingError, StorageError
+from prio_assets.errors import (
+    AccessDeniedError,
+    BatchReason,
+    BatchRejected,
+    ObjectConflictError,
+    ObjectMissingError,
+    StorageError,
+)
+
+logger = logging.getLogger(__name__)
 
 SMALL_OBJECT_BYTES = 1 << 20
 """The most that a header or a signature object of three may hold: nothing honest comes near it."""
 
 LARGE_OBJECT_BYTES = 256 << 20
 """The most that an object read whole into memory may hold, unless the reader says otherwise."""
+
+PROBE = "prio-assets/probe"
+"""An empty object with which a bucket is tried. Nobody lists it: no aggregation bears the name of its folder."""
 
 _PIECE_BYTES = 1 << 16
 
@@ -57,6 +70,27 @@ class Store(Protocol):
         """Delete the object; one that is not there is no error."""
 
 
+@runtime_checkable
+class BucketStore(Store, Protocol):
+    """A store in a cloud, or in whatever answers as one does: its promises are tried before anything hangs on them."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+
+
+def check_creation(store: Store) -> None:
+    """`StorageError` for a bucket that creates an object a second time: two runs could write one ledger entry.
+
+    One request, once the object is there. A directory is not tried: the operating system keeps that promise.
+    """
+    if isinstance(store, BucketStore) and store.create(PROBE, b"") and store.create(PROBE, b""):
+        raise StorageError(
+            f"the server of the bucket {store.bucket} creates {PROBE} though it is there, so that two processors could "
+            "write one entry of a ledger: use a storage whose server knows conditional writes (If-None-Match)"
+        )
+
+
 def read_bytes(store: Store, name: str, limit: int = LARGE_OBJECT_BYTES) -> bytes:
     """The whole object; `ObjectMissingError`, or `BatchRejected` (object too large) beyond `limit` bytes."""
     data = io.BytesIO()
@@ -70,12 +104,18 @@ def read_bytes(store: Store, name: str, limit: int = LARGE_OBJECT_BYTES) -> byte
 
 
 def copy_bytes(store: Store, name: str, data: bytes) -> None:
-    """Create the object, or find it there with these very bytes; `ObjectConflictError` if it has others."""
+    """Create the object, or find it there with these very bytes; `ObjectConflictError` if it has others.
+
+    Where we may create and not read, what is there is taken for ours: nobody else may write that name.
+    """
     if store.create(name, data):
         return
     try:
         with store.open_read(name) as stream:
             present = stream.read(len(data) + 1)
+    except AccessDeniedError as error:
+        logger.warning("%s is there, and is taken for ours: to compare it takes leave to read it (%s)", name, error)
+        return
     except StorageError as error:
         raise StorageError(f"{name} exists and cannot be read back to compare it with ours: {error}") from error
     if present != data:
@@ -95,3 +135,11 @@ def exists(store: Store, name: str) -> bool:
     except ObjectMissingError:
         return False
     return True
+
+
+def is_lost(store: Store, name: str) -> bool:
+    """Whether an object that was there is there no more; False where we may not look."""
+    try:
+        return not exists(store, name)
+    except AccessDeniedError:
+        return False
