@@ -7,7 +7,9 @@ from pydantic import Field
 
 from prio_assets.configuration import IngestorConfiguration, current_configuration
 from prio_assets.errors import ConfigurationError
+from prio_assets.ingestor.simulation import IngestionStores
 from resources.clock import ClockResource
+from resources.storage import DAGSTER_CLIENTS
 
 
 class IngestorResource(dg.ConfigurableResource):
@@ -23,3 +25,11 @@ class IngestorResource(dg.ConfigurableResource):
         if ingestor is None:
             raise ConfigurationError(f"{self.configuration}: has no ingestor; add its section")
         return ingestor
+
+    @cached_property
+    def stores(self) -> IngestionStores:
+        """The processors' ingestion storages, which are not written to yet. Raises `ConfigurationError`."""
+        settings = self.settings
+        return IngestionStores(
+            settings.pha_ingestion.open(DAGSTER_CLIENTS), settings.facilitator_ingestion.open(DAGSTER_CLIENTS)
+        )

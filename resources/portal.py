@@ -7,7 +7,9 @@ from pydantic import Field
 
 from prio_assets.configuration import PortalConfiguration, current_configuration
 from prio_assets.errors import ConfigurationError
+from prio_assets.portal.statistics import Portal
 from resources.clock import ClockResource
+from resources.storage import DAGSTER_CLIENTS
 
 
 class PortalResource(dg.ConfigurableResource):
@@ -23,3 +25,8 @@ class PortalResource(dg.ConfigurableResource):
         if portal is None:
             raise ConfigurationError(f"{self.configuration}: has no portal; add its section")
         return portal
+
+    @cached_property
+    def portal(self) -> Portal:
+        """The portal with its storages, which are not read yet. Raises `ConfigurationError`."""
+        return Portal(self.settings, self.settings.open_stores(DAGSTER_CLIENTS))

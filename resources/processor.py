@@ -9,6 +9,7 @@ from prio_assets.configuration import ProcessorConfiguration, current_configurat
 from prio_assets.errors import ConfigurationError
 from prio_assets.processor.processor import KeylessProcessor, ShareProcessor, load_keyless, load_processor
 from resources.clock import ClockResource
+from resources.storage import DAGSTER_CLIENTS
 
 
 class ShareProcessorResource(dg.ConfigurableResource):
@@ -29,9 +30,9 @@ class ShareProcessorResource(dg.ConfigurableResource):
     @property
     def keyless(self) -> KeylessProcessor:
         """The processor without its keys: enough to look. Raises `ConfigurationError`."""
-        return load_keyless(self.settings, self.clock.clock)
+        return load_keyless(self.settings, self.clock.clock, DAGSTER_CLIENTS)
 
     @cached_property
     def processor(self) -> ShareProcessor:
         """The processor with its keys. Raises `ConfigurationError` that names the secret which is missing."""
-        return load_processor(self.settings, self.clock.clock)
+        return load_processor(self.settings, self.clock.clock, DAGSTER_CLIENTS)

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from prio_assets.configuration import IngestorConfiguration
 from prio_assets.ingestor.batches import BatchDescription, draw_labels, draw_uuid, seal_batches, write_batch
 from prio_assets.ingestor.client import PublicPoints, random_rows, upload
+from prio_assets.storage.base import Store
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import Parameters
 from prio_assets.wire.windows import Window, to_ms
@@ -20,8 +22,20 @@ def batch_times(window: Window, now: datetime, count: int) -> Iterator[datetime]
         yield window.start + minutes * number // count * MINUTE
 
 
+class IngestionStores(NamedTuple):
+    """The storages that the two processors read."""
+
+    pha: Store
+    facilitator: Store
+
+
 def write_simulated_batch(
-    settings: IngestorConfiguration, aggregation: str, parameters: Parameters, time: datetime, clients: int
+    settings: IngestorConfiguration,
+    stores: IngestionStores,
+    aggregation: str,
+    parameters: Parameters,
+    time: datetime,
+    clients: int,
 ) -> BatchName:
     """One batch of `clients` random rows, at both processors, whose path says `time`."""
     batch = BatchName(aggregation, time, draw_uuid())
@@ -30,6 +44,6 @@ def write_simulated_batch(
     description = BatchDescription(batch, parameters, to_ms(time), to_ms(time + MINUTE))
     labels = draw_labels(clients, parameters.bins)
     sealed = seal_batches(description, payloads, labels, settings.signing_key.load())
-    write_batch(settings.pha_ingestion.open(), batch, sealed.pha)
-    write_batch(settings.facilitator_ingestion.open(), batch, sealed.facilitator)
+    write_batch(stores.pha, batch, sealed.pha)
+    write_batch(stores.facilitator, batch, sealed.facilitator)
     return batch

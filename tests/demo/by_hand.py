@@ -15,7 +15,7 @@ from prio_assets.demo.parties import Place, set_up
 from prio_assets.demo.scenario import Plan, Rows, make_plan
 from prio_assets.demo.traffic import Ingestor
 from prio_assets.demo.watch import Watcher
-from prio_assets.portal.statistics import add_window, publish
+from prio_assets.portal.statistics import Portal, add_window, publish
 from prio_assets.processor.agreement import make_own_list
 from prio_assets.processor.processor import load_processor
 from prio_assets.processor.survey import survey
@@ -85,7 +85,8 @@ class DemoByHand:
         for topic in self.plan.topics:
             sums = [sum_window(processor, topic.name, window, Override()) for processor in self.processors.values()]
             if all(found.header for found in sums):
-                publish(self.configuration.portal, add_window(self.configuration.portal, topic.name, window))
+                portal = Portal(self.configuration.portal, self.configuration.portal.stores)
+                publish(portal, add_window(portal, topic.name, window))
                 reasons = Counter({reason.label: count for reason, count in sums[0].reasons.items()})
                 self._count("pha/sum_parts", topic.name, window, reasons)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from prio_assets.configuration import PortalConfiguration
-from prio_assets.portal.statistics import look_at
+from prio_assets.portal.statistics import Portal, look_at
+from prio_assets.settings import StorageSettings
 from prio_assets.wire.names import sum_part_objects
 from prio_assets.wire.windows import Window
 
@@ -20,8 +21,8 @@ STORAGES = ("pha_sum_parts", "facilitator_sum_parts", "statistics")
 def settings(tmp_path: Path) -> PortalConfiguration:
     for storage in STORAGES:
         (tmp_path / storage).mkdir()
-    locations = {storage: str(tmp_path / storage) for storage in STORAGES}
-    return PortalConfiguration.model_construct(instance="instance", period=8 * HOUR, **locations)
+    storages = {storage: StorageSettings.model_construct(url=str(tmp_path / storage)) for storage in STORAGES}
+    return PortalConfiguration.model_construct(instance="instance", period=8 * HOUR, **storages)
 
 
 def put_part(settings: PortalConfiguration, window: Window, index: int) -> None:
@@ -42,6 +43,6 @@ def put_part(settings: PortalConfiguration, window: Window, index: int) -> None:
 def test_parts_of_no_window_of_the_period_are_set_apart(settings: PortalConfiguration, misnamed: Window) -> None:
     for window, index in ((WINDOW, 0), (WINDOW, 1), (misnamed, 1)):
         put_part(settings, window, index)
-    seen = look_at(settings, "kittens-seen", MIDNIGHT, MIDNIGHT + 24 * HOUR)
+    seen = look_at(Portal(settings, settings.stores), "kittens-seen", MIDNIGHT, MIDNIGHT + 24 * HOUR)
     assert seen.pha == seen.facilitator == {WINDOW}
     assert seen.misnamed == {"pha": frozenset(), "facilitator": {misnamed}}

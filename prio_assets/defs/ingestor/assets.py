@@ -52,7 +52,7 @@ def simulated_batches_asset(ingestor: str, processor: ProcessorConfiguration) ->
             if now < window.start:
                 raise RefusedError("the window has not begun; take an earlier one")
             written = [
-                write_simulated_batch(ingestor.settings, aggregation, parameters, time, config.clients)
+                write_simulated_batch(ingestor.settings, ingestor.stores, aggregation, parameters, time, config.clients)
                 for time in batch_times(window, now, config.batches)
             ]
         rows = [{"batch": str(batch.uuid), "time": format_minute(batch.time)} for batch in written]

@@ -8,6 +8,7 @@ from prio_assets.configuration import Configuration, IngestorConfiguration
 from prio_assets.defs.ingestor.assets import simulated_batches_asset
 from prio_assets.errors import ConfigurationError
 from resources import ClockResource, IngestorResource
+from resources.storage import storage_resources
 
 
 def ingestor_definitions(configuration: Configuration, settings: IngestorConfiguration, path: Path) -> dg.Definitions:
@@ -25,6 +26,9 @@ def ingestor_definitions(configuration: Configuration, settings: IngestorConfigu
         )
     return dg.Definitions(
         assets=[simulated_batches_asset(settings.name, reader)],
-        resources={"ingestor": IngestorResource(configuration=str(path), clock=ClockResource())},
+        resources={
+            "ingestor": IngestorResource(configuration=str(path), clock=ClockResource()),
+            **storage_resources(settings.name, settings),
+        },
         executor=dg.in_process_executor,
     )

@@ -78,8 +78,8 @@ def aggregates_asset(settings: PortalConfiguration) -> dg.AssetsDefinition:
         with retried_if_operational():
             aggregation, window = aggregation_and_window(context.partition_key, portal.settings.period)
             try:
-                statistic = add_window(portal.settings, aggregation, window)
-                objects = publish(portal.settings, statistic)
+                statistic = add_window(portal.portal, aggregation, window)
+                objects = publish(portal.portal, statistic)
                 refusal = ""
             except (RefusedError, ObjectConflictError) as error:
                 refusal = str(error)

@@ -21,7 +21,7 @@ def portal_checks(settings: PortalConfiguration) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(name=f"{settings.name}__checks", specs=unpartitioned_checks(asset, CHECKS), can_subset=True)
     def checks(context: dg.AssetCheckExecutionContext, portal: PortalResource) -> Iterator[dg.AssetCheckResult]:
         with retried_if_operational():
-            seen = look(portal.settings, portal.clock.clock())
+            seen = look(portal.portal, portal.clock.clock())
             found = findings(seen, portal.settings, reported_since(context.instance, portal.settings, seen.now))
         for finding in found:
             if dg.AssetCheckKey(asset, finding.check) in context.selected_asset_check_keys:

@@ -9,6 +9,7 @@ from prio_assets.defs.portal.assets import aggregates_asset, sum_part_assets
 from prio_assets.defs.portal.checks import portal_checks
 from prio_assets.defs.portal.sensors import portal_sensor
 from resources import ClockResource, PortalResource
+from resources.storage import storage_resources
 
 
 def portal_definitions(configuration: Configuration, settings: PortalConfiguration, path: Path) -> dg.Definitions:
@@ -25,6 +26,9 @@ def portal_definitions(configuration: Configuration, settings: PortalConfigurati
         ],
         asset_checks=[portal_checks(settings)],
         sensors=[portal_sensor(settings)],
-        resources={"portal": PortalResource(configuration=str(path), clock=ClockResource())},
+        resources={
+            "portal": PortalResource(configuration=str(path), clock=ClockResource()),
+            **storage_resources(settings.name, settings),
+        },
         executor=dg.in_process_executor,
     )

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from prio_assets.configuration import PortalConfiguration
 from prio_assets.defs.partitions import is_partition_key
 from prio_assets.errors import PrioAssetsError
-from prio_assets.portal.statistics import SumParts, aggregations, digest_of_parts, look_at
+from prio_assets.portal.statistics import Portal, SumParts, aggregations, digest_of_parts, look_at
 from prio_assets.wire.windows import Window, window_of
 
 HORIZON = timedelta(days=31)
@@ -27,22 +26,23 @@ class Look:
     failures: Mapping[str, str]
 
 
-def look(settings: PortalConfiguration, now: datetime) -> Look:
+def look(portal: Portal, now: datetime) -> Look:
     """Look at every aggregation; a failure in one costs that one."""
+    settings = portal.settings
     begin = max(settings.first_window, window_of(now - HORIZON, settings.period).start)
     end = window_of(now, settings.period).end
     parts: dict[str, SumParts] = {}
     to_add: dict[str, dict[Window, str]] = {}
     failures: dict[str, str] = {}
     try:
-        found = aggregations(settings)
+        found = aggregations(portal)
     except PrioAssetsError as error:
         return Look(now, parts, to_add, {"all aggregations": str(error)})
     for name in filter(is_partition_key, found):
         try:
-            seen = look_at(settings, name, begin, end)
+            seen = look_at(portal, name, begin, end)
             pairs = sorted((seen.pha & seen.facilitator) - seen.published)
-            to_add[name] = {window: digest_of_parts(settings, name, window) for window in pairs}
+            to_add[name] = {window: digest_of_parts(portal, name, window) for window in pairs}
             parts[name] = seen
         except PrioAssetsError as error:
             failures[name] = str(error)

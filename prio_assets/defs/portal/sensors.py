@@ -31,7 +31,7 @@ def portal_sensor(settings: PortalConfiguration) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, portal: PortalResource) -> dg.SensorResult:
-        seen = look(portal.settings, portal.clock.clock())
+        seen = look(portal.portal, portal.clock.clock())
         reporter = Reporter(context.cursor)
         events: list[dg.AssetObservation | dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
         for partition in external_partitions(seen, portal.settings):

@@ -13,6 +13,7 @@ from prio_assets.defs.processor.sensors import discovery_sensor, runs_sensor
 from prio_assets.defs.processor.sums import sum_parts_asset
 from prio_assets.defs.processor.validations import own_validations_asset
 from resources import ClockResource, ShareProcessorResource
+from resources.storage import storage_resources
 
 
 def processor_definitions(configuration: Configuration, name: str, path: Path) -> dg.Definitions:
@@ -36,7 +37,10 @@ def processor_definitions(configuration: Configuration, name: str, path: Path) -
         ],
         asset_checks=[processor_checks(settings)],
         sensors=[discovery_sensor(settings), runs_sensor(settings, peer)],
-        resources={"processor": ShareProcessorResource(configuration=str(path), party=name, clock=ClockResource())},
+        resources={
+            "processor": ShareProcessorResource(configuration=str(path), party=name, clock=ClockResource()),
+            **storage_resources(name, settings),
+        },
         executor=dg.in_process_executor,
     )
 
