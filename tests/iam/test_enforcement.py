@@ -7,7 +7,6 @@ bucket's policy allows; those are held by `test_grants`, and here against the re
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
