@@ -17,17 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from prio_assets.errors import ObjectMissingError, StorageError
+from prio_assets.errors import ObjectMissingError, StorageError, quoted
+from prio_assets.storage.names import MAXIMUM_COMPONENTS, check_name, has_only_components
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 TEMPORARY_PREFIX = ".prio-assets-temporary-"
-MAXIMUM_COMPONENTS = 32
-"""Most components that a name may have. Those of the objects here have about ten."""
-
-_FORBIDDEN = ("//", "/./", "/../", f"/{TEMPORARY_PREFIX}", "\0")
-"""What no name holds once a '/' is set before and after it: components that are empty, `.`, `..` or reserved."""
+"""How a component begins that no object may have."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +224,7 @@ def _entries(directory: str) -> list[str]:
     found = []
     with _Failures(directory), suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
         for entry in entries:
-            if not _has_only_components(entry.name):
+            if _is_reserved(entry.name) or not has_only_components(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 found.append(entry.name + "/")
@@ -236,21 +233,14 @@ def _entries(directory: str) -> list[str]:
     return sorted(found)
 
 
-def _has_only_components(name: str) -> bool:
-    """Whether all of the name's components may be those of an object. The name is searched as a whole, for speed."""
-    bounded = f"/{name}/"
-    if any(forbidden in bounded for forbidden in _FORBIDDEN):
-        return False
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # the file system's name is not UTF-8
-        return False
-    return True
+def _is_reserved(name: str) -> bool:
+    return f"/{TEMPORARY_PREFIX}" in f"/{name}"
 
 
 def _check_name(name: str) -> None:
-    if name.count("/") >= MAXIMUM_COMPONENTS or not _has_only_components(name):
-        raise StorageError(f"{name!r} cannot be an object's name")
+    check_name(name)
+    if _is_reserved(name):
+        raise StorageError(f"{quoted(name)} cannot be an object's name")
 
 
 def _folder(path: str) -> str:

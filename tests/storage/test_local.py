@@ -10,7 +10,8 @@ import pytest
 from prio_assets.errors import ObjectMissingError, StorageError
 from prio_assets.storage import local
 from prio_assets.storage.base import read_bytes
-from prio_assets.storage.local import MAXIMUM_COMPONENTS, LocalStore
+from prio_assets.storage.local import LocalStore
+from prio_assets.storage.names import MAXIMUM_COMPONENTS
 
 
 @pytest.fixture
