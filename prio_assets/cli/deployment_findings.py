@@ -8,14 +8,19 @@ from typing import NamedTuple
 from prio_assets.configuration import (
     IngestorConfiguration,
     PortalConfiguration,
+    PortalStores,
     ProcessorConfiguration,
     load_configuration,
 )
-from prio_assets.errors import PrioAssetsError
+from prio_assets.errors import AccessDeniedError, PrioAssetsError
 from prio_assets.processor.processor import load_keyless, not_before
-from prio_assets.settings import SigningKeyReference
-from prio_assets.storage.base import Store, exists
+from prio_assets.settings import SigningKeyReference, StorageSettings
+from prio_assets.storage.base import Store, check_creation, exists
+from prio_assets.storage.urls import Directory
 from prio_assets.wire.keys import public_signing_key_text
+
+UNUSED_NAME = "doctor"
+"""An object that is nowhere: what a storage answers when asked for it shows whether we may read there."""
 
 
 class Finding(NamedTuple):
@@ -43,25 +48,25 @@ def findings(file: str) -> Iterator[Finding]:
 
 
 def _of_processor(settings: ProcessorConfiguration) -> Iterator[Finding]:
-    name, stores = settings.name, settings.stores
+    name = settings.name
     yield _found(f"{name} signing key", partial(_signing_key, settings.signing_key))
     yield _found(f"{name} packet keys", partial(_packet_keys, settings))
     for each in ("ingestion", "own_validations", "peer_validations"):
-        yield _found(f"{name} {each}", partial(_listed, getattr(stores, each)))
-    for each in ("peer_bucket", "sum_parts"):
-        yield _found(f"{name} {each}", partial(_opened, getattr(stores, each)))
-    yield _found(f"{name} state", partial(_state, settings))
+        yield _found_storage(f"{name} {each}", getattr(settings, each), _read)
+    yield _found_storage(f"{name} peer_bucket", settings.peer_bucket, _created_once)
+    yield _found_storage(f"{name} sum_parts", settings.sum_parts, _reached)
+    yield _found_storage(f"{name} state", settings.state, partial(_state, settings))
 
 
 def _of_portal(settings: PortalConfiguration) -> Iterator[Finding]:
-    for each, store in settings.stores._asdict().items():
-        yield _found(f"{settings.name} {each}", partial(_listed, store))
+    for each in PortalStores._fields:
+        yield _found_storage(f"{settings.name} {each}", getattr(settings, each), _read)
 
 
 def _of_ingestor(settings: IngestorConfiguration) -> Iterator[Finding]:
     yield _found(f"{settings.name} signing key", partial(_signing_key, settings.signing_key))
     for each in ("pha_ingestion", "facilitator_ingestion"):
-        yield _found(f"{settings.name} {each}", partial(_opened, getattr(settings, each).open()))
+        yield _found_storage(f"{settings.name} {each}", getattr(settings, each), _reached)
 
 
 def _found(about: str, look: Callable[[], str]) -> Finding:
@@ -69,6 +74,28 @@ def _found(about: str, look: Callable[[], str]) -> Finding:
         return Finding(about, look())
     except PrioAssetsError as error:
         return Finding(about, str(error), is_fault=True)
+
+
+def _found_storage(about: str, storage: StorageSettings, look: Callable[[Store], str]) -> Finding:
+    """What is found of a storage, with where it is and as whom it was reached, as faults are most often of these."""
+    found = _found(about, lambda: look(storage.open()))
+    return found._replace(text=f"{storage}{_as_whom(storage)}: {found.text}")
+
+
+def _as_whom(storage: StorageSettings) -> str:
+    if isinstance(storage.place, Directory):
+        return ""
+    access = storage.access
+    parts = [
+        access.assume_role and f"as role {access.assume_role}{' with an external id' * bool(access.external_id)}",
+        access.impersonate and f"as service account {access.impersonate}",
+        access.profile and f"with profile {access.profile}",
+        access.endpoint and f"at {access.endpoint}",
+    ]
+    if access.endpoint and access.endpoint.startswith("http:"):
+        parts.append("whose answers and objects travel unencrypted")
+    ambient = "" if access.assume_role or access.impersonate or access.profile else "as whoever the SDK finds"
+    return ", " + ", ".join(part for part in (ambient, *parts) if part)
 
 
 def _signing_key(reference: SigningKeyReference) -> str:
@@ -81,17 +108,28 @@ def _packet_keys(settings: ProcessorConfiguration) -> str:
     return "public halves " + ", ".join(b64encode(point).decode() for point in points)
 
 
-def _state(settings: ProcessorConfiguration) -> str:
+def _state(settings: ProcessorConfiguration, store: Store) -> str:
+    check_creation(store)
     return f"made; batches before {not_before(load_keyless(settings)):%Y-%m-%d %H:%M} UTC are never summed"
 
 
-def _listed(store: Store) -> str:
+def _read(store: Store) -> str:
     """Of a storage in which we look for objects."""
     next(store.list(""), None)
+    exists(store, UNUSED_NAME)
+    return "can be listed and read"
+
+
+def _reached(store: Store) -> str:
+    """Of a storage that is another party's, where we know the names of our objects, and may be allowed no more."""
+    try:
+        exists(store, UNUSED_NAME)
+    except AccessDeniedError:
+        return "is not to be read by us, which does no harm where we may create objects"
     return "can be read"
 
 
-def _opened(store: Store) -> str:
-    """Of a storage that is another party's, where we know the names of our objects, and may be allowed no more."""
-    exists(store, "doctor")
-    return "is there"
+def _created_once(store: Store) -> str:
+    """Of another party's storage whose promise to create no object twice we rely on."""
+    check_creation(store)
+    return f"creates no object twice, {_reached(store)}"

@@ -129,7 +129,11 @@ def test_a_deployment_in_order_has_no_fault_and_shows_public_halves_only(with_se
     public = "".join(signing["public_pem"].splitlines()[1:-1])
     assert f"pha signing key               {signing['id']}, public half {public}" in result.stdout
     assert f"pha packet keys               public halves {packet[:84]}" in result.stdout
-    assert "pha state                     made; batches before 2023-05-31 00:00 UTC are never summed" in result.stdout
+    assert (
+        f"pha state                     {with_secrets.folder}/pha/state: made; batches before 2023-05-31"
+        in result.stdout
+    )
+    assert f"pha sum_parts                 {with_secrets.folder}/portal/pha: can be read" in result.stdout
     assert packet[90:] not in result.output
     assert signing["private_pkcs8_b64"][48:88] not in result.output
 
