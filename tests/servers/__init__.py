@@ -1,0 +1,1 @@
+"""Servers that tests start in processes of their own."""
