@@ -1,4 +1,7 @@
-"""What the documents say is so: commands are run as written, links lead somewhere, lists are whole."""
+"""What the documents say is so: commands are run as written, links lead somewhere, lists are whole.
+
+Commands that need an account in a cloud stand in blocks of `bash`, the others in blocks of `sh`: see `test_clouds`.
+"""
 
 import os
 import re
@@ -54,7 +57,8 @@ def commands_here(document: Path) -> str:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """A directory with a demo that has ended, and the programs of this Python."""
+    """A directory with a demo that has ended, the documents, and the programs of this Python."""
+    (tmp_path / "docs").symlink_to(CHECKOUT / "docs")
     demo = DemoByHand(tmp_path / "demo")
     write_settings(demo.place)
     demo.run()
