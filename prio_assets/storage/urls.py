@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,16 +52,29 @@ class Clients(NamedTuple):
     gcs: "Callable[[Access], Client]"
 
 
-def _s3_client(region: str, access: Access) -> "S3Client":
-    from prio_assets.storage.s3 import connect  # noqa: PLC0415 (the SDK takes its time)
+@contextmanager
+def _sdk(package: str) -> Iterator[None]:
+    """What is imported inside needs this package, which takes its time, and may not be there."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"this kind of storage needs the package {package}, which cannot be imported ({error}): install it"
+        ) from error
 
-    return connect(region, access)
+
+def _s3_client(region: str, access: Access) -> "S3Client":
+    with _sdk("boto3"):
+        from prio_assets.storage.s3 import connect  # noqa: PLC0415
+
+        return connect(region, access)
 
 
 def _gcs_client(access: Access) -> "Client":
-    from prio_assets.storage.gcs import connect  # noqa: PLC0415 (the SDK takes its time)
+    with _sdk("google-cloud-storage"):
+        from prio_assets.storage.gcs import connect  # noqa: PLC0415
 
-    return connect(access)
+        return connect(access)
 
 
 SDK_CLIENTS = Clients(_s3_client, _gcs_client)
@@ -72,10 +86,12 @@ def open_store(url: str, access: Access = AMBIENT, clients: Clients = SDK_CLIENT
     if isinstance(place, Directory):
         return LocalStore(place.path)
     if place.region is None:
-        from prio_assets.storage.gcs import GcsStore  # noqa: PLC0415
+        with _sdk("google-cloud-storage"):
+            from prio_assets.storage.gcs import GcsStore  # noqa: PLC0415
 
         return GcsStore(place.name, place.prefix, lambda: clients.gcs(access))
-    from prio_assets.storage.s3 import S3Store  # noqa: PLC0415
+    with _sdk("boto3"):
+        from prio_assets.storage.s3 import S3Store  # noqa: PLC0415
 
     region = place.region
     return S3Store(region, place.name, place.prefix, lambda: clients.s3(region, access))
