@@ -4,7 +4,7 @@ What a rule compares is read in a fixed order: our own list before the ledger, t
 newer than it. A ledger that has grown since then stops the run at its next entry.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -15,9 +15,11 @@ from prio_assets.processor.batch_lists import Author, StoredList, View, Waiting
 from prio_assets.processor.ledger import Ledger, read_ledger
 from prio_assets.processor.processor import KeylessProcessor, ShareProcessor, not_before
 from prio_assets.processor.readiness import (
+    Listed,
     ReadyBatch,
     check_eligible,
     check_still_ingested,
+    list_around,
     listed_name,
     read_ready,
 )
@@ -198,14 +200,15 @@ def _within(batches: Iterable[BatchName], earliest: datetime, window: Window) ->
 
 
 def _ready(
-    processor: ShareProcessor, batches: Iterable[BatchName], check: Callable[[ShareProcessor, BatchName], None]
+    processor: ShareProcessor, batches: Sequence[BatchName], check: Callable[[ShareProcessor, BatchName, Listed], None]
 ) -> tuple[dict[UUID, ReadyBatch], dict[UUID, BatchRejected]]:
     """Those of the batches that are ready and pass the check, and of the others why not."""
     ready: dict[UUID, ReadyBatch] = {}
     unready: dict[UUID, BatchRejected] = {}
+    listed = list_around(processor, batches)
     for batch in batches:
         try:
-            check(processor, batch)
+            check(processor, batch, listed)
             ready[batch.uuid] = read_ready(processor, batch)
         except BatchRejected as rejected:
             unready[batch.uuid] = rejected

@@ -1,24 +1,30 @@
 """Which batches are ready: both validations are here and hold, with the packets that both find valid."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prio_assets.errors import BatchReason, BatchRejected, ObjectMissingError
 from prio_assets.processor.aggregation import Joined, join
 from prio_assets.processor.own_store import is_rejected
-from prio_assets.storage.base import Store, exists, read_bytes
+from prio_assets.storage.base import Store, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation, read_validation
 from prio_assets.wire.columns import Uuids
 from prio_assets.wire.keys import VerificationKeys
 from prio_assets.wire.names import BatchName
-from prio_assets.wire.records import ListedBatch, Parameters
-from prio_assets.wire.windows import from_ms, to_ms
+from prio_assets.wire.records import ListedBatch, Parameters, Rejection
+from prio_assets.wire.windows import from_ms, to_ms, window_of
 
 if TYPE_CHECKING:
     from prio_assets.processor.processor import ShareProcessor  # which reads the configuration, as commands need not
+
+PATH_STEP = timedelta(minutes=1)
+"""The times in paths are whole minutes."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +102,44 @@ def read_ready(processor: "ShareProcessor", batch: BatchName, decided: Parameter
     return ReadyBatch(batch, by_index, join(own.packets, peer.packets), expected)
 
 
-def check_eligible(processor: "ShareProcessor", batch: BatchName) -> None:
+@dataclass(frozen=True)
+class Listed:
+    """What listings say of batches: the ingestion objects that are there, and the last record of each that has one."""
+
+    ingested: AbstractSet[str]
+    records: Mapping[BatchName, Rejection]
+
+
+def list_around(processor: "ShareProcessor", batches: Iterable[BatchName]) -> Listed:
+    """Two listings for the batches of a window, whatever their number: in a cloud each object asked for is a request.
+
+    Late batches are listed by their own windows, so that a few of them don't cost the days in between.
+    """
+    ingested: set[str] = set()
+    records: dict[BatchName, Rejection] = {}
+    by_window = defaultdict(list)
+    for batch in batches:
+        by_window[batch.aggregation, window_of(batch.time, processor.settings.period)].append(batch.time)
+    for (aggregation, _), times in by_window.items():
+        times_of_batches = aggregation, min(times), max(times) + PATH_STEP
+        listed = processor.stores.ingestion.list(*names.time_range(*times_of_batches))
+        ingested.update(name for name, _ in listed)
+        records.update(processor.own.last_rejections(*names.time_range(*times_of_batches, names.REJECTIONS)))
+    return Listed(ingested, records)
+
+
+def check_eligible(processor: "ShareProcessor", batch: BatchName, listed: Listed) -> None:
     """Beyond its validations: nobody left the batch out, ours was sent, the ingestion batch is still there."""
-    rejection = processor.own.last_rejection(batch)
+    rejection = listed.records.get(batch)
     if is_rejected(rejection):
         raise BatchRejected(BatchReason.LEFT_OUT, f"{batch.base} was left out: {rejection.reason}: {rejection.details}")
     if processor.own.receipt(batch) is None:
         raise BatchRejected(BatchReason.OBJECT_MISSING, f"our validation of {batch.base} has not been sent yet")
-    check_still_ingested(processor, batch)
+    check_still_ingested(processor, batch, listed)
 
 
-def check_still_ingested(processor: "ShareProcessor", batch: BatchName) -> None:
+def check_still_ingested(_: "ShareProcessor", batch: BatchName, listed: Listed) -> None:
     """The ingestion batch is there: without it there will be no sum."""
     for name in names.ingestion_objects(batch):
-        if not exists(processor.stores.ingestion, name):
+        if name not in listed.ingested:
             raise BatchRejected(BatchReason.OBJECT_MISSING, f"{name} is no longer in the ingestion bucket")
