@@ -4,8 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 UI_INSTALLED := .venv/ui-installed
 
-# Where the demo is, and the port of its UI; without PORT it is 3000, or another one if that is taken.
+# Where the demo is, what its storages are (directory, s3, gcs or both), and the port of its UI; without PORT it is 3000,
+# or another one if that is taken.
 DEMO ?= demo
+STORAGE ?= directory
 PORT ?=
 
 # How much `make bench` measures: small, usual (some minutes) or full (memory with inputs of gigabytes, too).
@@ -29,12 +31,11 @@ bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks --size "$(SIZE)"
 
 demo: $(INSTALLED)
-	@$(BIN)/prio-assets demo --directory "$(DEMO)"
+	@$(BIN)/prio-assets demo --directory "$(DEMO)" --storage "$(STORAGE)"
 
 ui: $(INSTALLED)
 	@test -d "$(DEMO)/instance" || { echo "There is no $(DEMO)/instance yet: run 'make demo' first." >&2; exit 1; }
-	@DAGSTER_HOME="$(abspath $(DEMO))/instance" PRIO_CONFIG="$(abspath $(DEMO))/prio.yaml" \
-	    $(BIN)/dagster dev --workspace workspace.yaml $(if $(PORT),--port $(PORT))
+	@$(BIN)/prio-assets demo --ui --directory "$(DEMO)" $(if $(PORT),--port $(PORT))
 
 # The pictures of docs/images, taken of the demo's UI.
 screenshots: $(UI_INSTALLED)

@@ -342,12 +342,12 @@ class Configuration(Section):
 
     def _check_private_storages(self) -> None:
         """Own validations and state hold what no other party may see or change."""
-        for (first, storage), (second, other) in combinations(self._storages(), 2):
+        for (first, storage), (second, other) in combinations(self.storages(), 2):
             is_private = any(where.endswith((".state", ".own_validations")) for where in (first, second))
             if is_private and overlap(storage.place, other.place):
                 raise problem(f"the same storage as {first}, or one is within the other; give each its own", key=second)
 
-    def _storages(self) -> Iterator[tuple[str, StorageSettings]]:
+    def storages(self) -> Iterator[tuple[str, StorageSettings]]:
         """All storages with their paths in the file."""
         for path, party in self._parties():
             stores = ProcessorStores if isinstance(party, ProcessorConfiguration) else PortalStores

@@ -18,7 +18,7 @@ from benchmarks.window.processes import Sampler
 from benchmarks.window.record import RunTimes, Tick, engines, heartbeats, runs, ticks
 from prio_assets.configuration import Configuration
 from prio_assets.demo.configuration_file import INSTANCE_NAME
-from prio_assets.demo.parties import PROCESSORS, Place, set_up
+from prio_assets.demo.parties import PROCESSORS, Place, make_place, set_up
 from prio_assets.demo.processes import Daemon, environment, run_dagster, write_settings
 from prio_assets.demo.scenario import PERIOD, Fault, Plan, PlannedBatch, Rows, Topic
 from prio_assets.errors import OperationalError
@@ -84,7 +84,8 @@ def measure(directory: Path, size: Size, say: Callable[[str], None]) -> Measured
     window = _last_window()
     labels = tuple(f"bin {number}" for number in range(size.bins))
     topic, rows = Topic("window", "a window to measure", size.bins, labels), client_rows(size)
-    place, configuration = set_up(directory, _plan(topic, window, rows))
+    place = make_place(directory)
+    configuration = set_up(place, _plan(topic, window, rows))
     write_settings(place)
     say(f"writing {size.batches} batches of {size.packets} packets and {size.bins} bins for both processors")
     staged = {role: place.directory / "staged" / role for role in PROCESSORS}

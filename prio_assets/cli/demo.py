@@ -32,7 +32,21 @@ from prio_assets.cli.options import option
     metavar="INT",
     help="Another number makes other clients.",
 )
-def command(directory: Path, data: Path | None, seed: int) -> None:
+@option(
+    "storage",
+    type=click.Choice(["directory", "s3", "gcs", "both"]),
+    default="directory",
+    show_default=True,
+    help="Where the parties keep their data: in directories, in buckets of S3 or of Google Cloud Storage, or the PHA in"
+    " S3 and the others in Google Cloud Storage. The clouds are played by servers on this machine.",
+)
+@click.option(
+    "--ui", is_flag=True, help="Open the Dagster UI on the demo that ran last in this directory, and run none."
+)
+@option(
+    "port", type=click.IntRange(1, 65535), metavar="INT", help="The port of the UI.  [default: 3000, or a free one]"
+)
+def command(directory: Path, data: Path | None, seed: int, storage: str, ui: bool, port: int | None) -> None:
     """Run all parties on this machine, to try them.
 
     Two processors, an ingestor and a portal: starts Dagster, writes batches of simulated clients (some batches are
@@ -41,8 +55,13 @@ def command(directory: Path, data: Path | None, seed: int) -> None:
     protects nobody: this is for trying.
     """
     from prio_assets.demo.run import run_demo
+    from prio_assets.demo.storages import Choice
+    from prio_assets.demo.ui import open_ui
     from prio_assets.ingestor.data_files import read_rows
 
+    if ui:
+        open_ui(directory, port)
+        return
     own_rows = None if data is None else read_rows(data)
-    if not run_demo(directory, seed, own_rows, click.echo):
+    if not run_demo(directory, seed, own_rows, Choice(storage), click.echo):
         raise CommandError("the statistics are not the true counts; this is a defect")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from prio_assets.demo.scenario import EPSILON, PERIOD, Plan, Topic
+from prio_assets.demo.storages import BUCKETS, DIRECTORIES, Storages
 from prio_assets.settings import format_duration
 
 INSTANCE_NAME = "demo"
@@ -19,14 +20,19 @@ class PublicKeys(NamedTuple):
     packet: Mapping[str, str]
 
 
-def configuration_text(plan: Plan, keys: PublicKeys) -> str:
-    """The whole file for the aggregations and windows of the plan."""
+def configuration_text(plan: Plan, keys: PublicKeys, storages: Storages = DIRECTORIES) -> str:
+    """The whole file for the aggregations and windows of the plan, and for these storages."""
     common = {
         "instance": INSTANCE_NAME,
         "period": format_duration(PERIOD),
         "first_window": f"{plan.windows[0].start:%Y-%m-%dT%H:%MZ}",
         **{f"{party}_signing": key for party, key in keys.signing.items()},
         **{f"{party}_packet": key for party, key in keys.packet.items()},
+        **{
+            f"{party}_{bucket}".replace("-", "_"): storages.text(party, bucket)
+            for party, buckets in BUCKETS.items()
+            for bucket in buckets
+        },
     }
     aggregations = "".join(_aggregation_text(topic) for topic in plan.topics)
     smallest = min(plan.clients(*expected) for expected in plan.expected())
@@ -39,6 +45,8 @@ def configuration_text(plan: Plan, keys: PublicKeys) -> str:
             minimum_clients=min(USUAL_MINIMUM_CLIENTS, smallest),
             aggregations=aggregations,
             peer_signing=keys.signing[peer],
+            **{bucket.replace("-", "_"): storages.text(name, bucket) for bucket in BUCKETS[name]},
+            peer_bucket=storages.text(peer, "peer-validations"),
         )
         for name, peer, about in (
             ("pha", "facilitator", "The first processor leads: it proposes which batches a window is summed over."),
@@ -46,7 +54,18 @@ def configuration_text(plan: Plan, keys: PublicKeys) -> str:
         )
     )
     labels = "".join(_labels_text(topic.name, topic.labels) for topic in plan.topics if topic.labels)
-    return HEAD + _aligned(processors + PORTAL.format(**common, labels=labels) + INGESTOR.format(**common))
+    parties = processors + PORTAL.format(**common, labels=labels) + INGESTOR.format(**common)
+    for cloud, endpoint in storages.endpoints.items():
+        parties = _named_once(parties, f"endpoint: {endpoint}", cloud)
+    about = ABOUT_CLOUDS if storages.endpoints else ""
+    return HEAD.format(about_clouds=about) + _aligned(parties)
+
+
+def _named_once(text: str, setting: str, name: str) -> str:
+    """The text with an anchor where the setting stands first, and aliases of it everywhere else."""
+    key, _, value = setting.partition(": ")
+    before, first, after = text.partition(setting)
+    return before + first.replace(value, f"&{name} {value}") + after.replace(setting, f"{key}: *{name}")
 
 
 def _aggregation_text(topic: Topic) -> str:
@@ -81,8 +100,15 @@ HEAD = """\
 # organisation has its own file, with its own part of this one, on machines of its own (docs/operations.md).
 #
 # Paths are relative to this file. Secrets are named here, never written.
-
+{about_clouds}
 processors:
+"""
+
+ABOUT_CLOUDS = """\
+#
+# The buckets are those of servers that play clouds on this machine, each at its endpoint: &s3 names one where it stands
+# first, *s3 is that again. In the clouds themselves there is no endpoint, and a bucket's URL is all that is needed:
+# each party is let in as whom its machine is. Other identities, and what each must be granted: docs/clouds.md.
 """
 
 PROCESSOR = """
@@ -91,12 +117,12 @@ PROCESSOR = """
     role: {name}
     instance: {instance}
 
-    ingestion: buckets/{name}/ingestion  # the ingestor writes, we read
-    own_validations: buckets/{name}/own-validations  # ours alone
-    peer_validations: buckets/{name}/peer-validations  # the peer writes, we read
-    peer_bucket: buckets/{peer}/peer-validations  # the peer's: we write
-    state: buckets/{name}/state  # ours alone: what was summed, for ever
-    sum_parts: buckets/{name}/sum-parts  # we write, the portal reads
+    ingestion: {ingestion}  # the ingestor writes, we read
+    own_validations: {own_validations}  # ours alone
+    peer_validations: {peer_validations}  # the peer writes, we read
+    peer_bucket: {peer_bucket}  # the peer's: we write
+    state: {state}  # ours alone: what was summed, for ever
+    sum_parts: {sum_parts}  # we write, the portal reads
 
     period: {period}  # a window is so long
     first_window: {first_window}  # older batches are not touched
@@ -124,9 +150,9 @@ portal:
   period: {period}
   first_window: {first_window}
   grace: 10m  # one part without the other for so long is reported
-  pha_sum_parts: buckets/pha/sum-parts
-  facilitator_sum_parts: buckets/facilitator/sum-parts
-  statistics: buckets/portal/statistics
+  pha_sum_parts: {pha_sum_parts}
+  facilitator_sum_parts: {facilitator_sum_parts}
+  statistics: {portal_statistics}
   pha_keys:
     pha-1: {pha_signing}
   facilitator_keys:
@@ -137,8 +163,8 @@ portal:
 INGESTOR = """
 # Simulated clients, and the ingestor that collects their encrypted shares.
 ingestor:
-  pha_ingestion: buckets/pha/ingestion
-  facilitator_ingestion: buckets/facilitator/ingestion
+  pha_ingestion: {pha_ingestion}
+  facilitator_ingestion: {facilitator_ingestion}
   signing_key: {{identifier: ingestor-1, secret: {{file: secrets/ingestor-signing-key}}}}
   pha_packet_key: {pha_packet}
   facilitator_packet_key: {facilitator_packet}

@@ -1,12 +1,13 @@
 """Servers that speak the clouds' protocols on this machine, each a process of its own that ends when we do."""
 
 import importlib.util
+import os
 import re
 import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,21 +40,27 @@ class PortTakenError(OperationalError):
 
 @contextmanager
 def run_s3(directory: Path, port: int = 0) -> Iterator[Emulator]:
-    """Run S3, with STS and IAM; port 0 is a free one.
+    """Run S3, with STS and IAM, in memory but for great objects, which it puts into `directory`; port 0 is a free one.
 
     Raises `ConfigurationError` where moto's server is not installed, `OperationalError` where it does not start.
     """
     if not all(map(importlib.util.find_spec, ("moto", "flask", "flask_cors"))):
         raise ConfigurationError(f"moto's server, which plays S3, is not installed: {REMEDY}")
     command = [sys.executable, "-m", "prio_assets.demo.s3_server", str(port)]
-    with interrupted_by_termination(), _run(lambda: _start("moto's server", command, _S3_LISTENS)) as emulator:
-        yield emulator
+    directory.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(directory)}
+    with (
+        interrupted_by_termination(),
+        _run(lambda: _start("moto's server", command, _S3_LISTENS, environment)) as found,
+    ):
+        yield found
 
 
 @contextmanager
-def run_gcs(directory: Path, port: int = 0) -> Iterator[Emulator]:
+def run_gcs(directory: Path | None, port: int = 0) -> Iterator[Emulator]:
     """Run Google Cloud Storage, whose buckets are folders of `directory`; port 0 is a free one.
 
+    Without a directory buckets are in memory, and hold names that a file system cannot, such as `a` beside `a/b`.
     Raises `ConfigurationError` where fake-gcs-server is not installed, `OperationalError` where it does not start.
     """
     binary = _gcs_binary()
@@ -68,8 +75,8 @@ def run_gcs(directory: Path, port: int = 0) -> Iterator[Emulator]:
                 continue  # somebody was quicker
         raise OperationalError("fake-gcs-server finds no free port on this machine: try again")
 
-    with interrupted_by_termination(), _run(start) as emulator:
-        yield emulator
+    with interrupted_by_termination(), _run(start) as found:
+        yield found
 
 
 @dataclass(frozen=True)
@@ -87,13 +94,16 @@ def _run(start: Callable[[], _Started]) -> Iterator[Emulator]:
         end_group(started.process)
 
 
-def _start(name: str, command: Sequence[str], listens: re.Pattern[str]) -> _Started:
+def _start(
+    name: str, command: Sequence[str], listens: re.Pattern[str], environment: Mapping[str, str] = os.environ
+) -> _Started:
     """The server, once it has printed the line that holds its port."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=environment,
         start_new_session=True,  # the terminal's Ctrl-C reaches us alone, and we end the server when all is done
     )
     port: Future[int] = Future()
@@ -136,16 +146,17 @@ def _gcs_binary() -> str:
         raise ConfigurationError("fake-gcs-server has no program for this kind of machine: use --storage s3") from None
 
 
-def _gcs_command(binary: str, directory: Path, port: int) -> list[str]:
+def _gcs_command(binary: str, directory: Path | None, port: int) -> list[str]:
+    backend = (
+        {"backend": "memory"} if directory is None else {"backend": "filesystem", "filesystem-root": str(directory)}
+    )
     options = {
         "scheme": "http",
         "host": HOST,
         "port": str(port),
         "external-url": f"http://{HOST}:{port}",
-        "backend": "filesystem",
-        "filesystem-root": str(directory),
     }
-    return [binary, *(word for name, value in options.items() for word in (f"-{name}", value))]
+    return [binary, *(word for name, value in (options | backend).items() for word in (f"-{name}", value))]
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from prio_assets.configuration import Configuration, load_configuration
 from prio_assets.demo.configuration_file import PublicKeys, configuration_text
 from prio_assets.demo.scenario import Plan
+from prio_assets.demo.storages import DIRECTORIES, Storages
 from prio_assets.errors import ConfigurationError
 from prio_assets.processor.processor import initialise_state, load_processor
 from prio_assets.wire.keys import (
@@ -19,7 +20,6 @@ from prio_assets.wire.keys import (
 MARKER = "made-by-prio-assets-demo"
 PROCESSORS = ("pha", "facilitator")
 SIGNERS = (*PROCESSORS, "ingestor")
-BUCKETS = ("ingestion", "own-validations", "peer-validations", "state", "sum-parts")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Place:
 
     @property
     def buckets(self) -> Path:
-        """The storages of all parties."""
+        """The storages of all parties, or what the servers that play clouds keep of them."""
         return self.directory / "buckets"
 
     @property
@@ -59,20 +59,24 @@ class Place:
         return self.directory / "report.html"
 
 
-def set_up(directory: Path, plan: Plan) -> tuple[Place, Configuration]:
-    """A fresh demo in `directory`: an earlier demo there is removed, other files are an error and left alone."""
+def make_place(directory: Path) -> Place:
+    """An empty place for a demo: an earlier demo in `directory` is removed, other files are an error and left alone."""
     place = Place(directory.resolve())
     _make_empty(place.directory)
-    for bucket in [f"{processor}/{bucket}" for processor in PROCESSORS for bucket in BUCKETS]:
-        (place.buckets / bucket).mkdir(parents=True)
-    (place.buckets / "portal" / "statistics").mkdir(parents=True)
+    place.buckets.mkdir()
     place.instance.mkdir()
+    return place
+
+
+def set_up(place: Place, plan: Plan, storages: Storages = DIRECTORIES) -> Configuration:
+    """A fresh demo in an empty place: buckets, keys, the configuration file and the processors' state."""
+    storages.make(place.buckets)
     keys = _make_keys(place.secrets)
-    place.configuration.write_text(configuration_text(plan, keys), "utf-8")
+    place.configuration.write_text(configuration_text(plan, keys, storages), "utf-8")
     configuration = load_configuration(place.configuration)
     for processor in configuration.processors.values():
         initialise_state(load_processor(processor), processor.first_window)
-    return place, configuration
+    return configuration
 
 
 def _make_empty(directory: Path) -> None:

@@ -96,13 +96,15 @@ def _workspace() -> Traversable:
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:
     """Ask a process that leads a group to end, then end whatever is left of the group."""
-    with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(SECONDS_TO_END)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)
+    finally:  # also when somebody loses patience and interrupts us again
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager

@@ -14,12 +14,14 @@ from time import sleep
 
 from prio_assets.clock import Clock, system_clock
 from prio_assets.configuration import PortalConfiguration
+from prio_assets.demo.clouds import new_storages
 from prio_assets.demo.instance import read_instance
 from prio_assets.demo.outcome import Result, outcomes, read_shares
-from prio_assets.demo.parties import Place, set_up
-from prio_assets.demo.processes import Daemon, run_daemon, write_settings
+from prio_assets.demo.parties import Place, make_place, set_up
+from prio_assets.demo.processes import Daemon, interrupted_by_termination, run_daemon, write_settings
 from prio_assets.demo.report import write_report
 from prio_assets.demo.scenario import Plan, Rows, make_plan
+from prio_assets.demo.storages import Choice
 from prio_assets.demo.summary import summary, ui_command
 from prio_assets.demo.traffic import Ingestor
 from prio_assets.demo.watch import Snapshot, Watcher, changes
@@ -34,7 +36,9 @@ LONGEST_STANDSTILL = timedelta(minutes=2)
 Say = Callable[[str], None]
 
 
-def run_demo(directory: Path, seed: int, own_rows: Rows | None, say: Say, clock: Clock = system_clock) -> bool:
+def run_demo(
+    directory: Path, seed: int, own_rows: Rows | None, choice: Choice, say: Say, clock: Clock = system_clock
+) -> bool:
     """Run the whole demo in `directory`, and say what happens; whether all counts came out as they must.
 
     Raises `ConfigurationError` for a directory that is no demo's, `OperationalError` where it does not come to its end.
@@ -42,23 +46,25 @@ def run_demo(directory: Path, seed: int, own_rows: Rows | None, say: Say, clock:
     began = clock()
     plan = make_plan(began, seed, own_rows)
     say(f"Setting up two processors, an ingestor and a portal in {directory}")
-    place, configuration = set_up(directory, plan)
-    write_settings(place)
-    if configuration.ingestor is None or configuration.portal is None:
-        raise ConfigurationError(f"{place.configuration}: the demo needs an ingestor and a portal")
-    processors = {name: load_processor(settings) for name, settings in configuration.processors.items()}
-    demo = Demo(
-        plan=plan,
-        place=place,
-        watcher=Watcher(plan, processors, configuration.portal),
-        ingestor=Ingestor(configuration.ingestor, configuration.ingestor.signing_key.load()),
-        portal=configuration.portal,
-        say=say,
-        clock=clock,
-        began=began,
-    )
-    result = demo.run()
-    write_report(result, read_shares(configuration.portal, result.outcomes[0]), place)
+    place = make_place(directory)
+    with interrupted_by_termination(), new_storages(choice, place.buckets) as storages:
+        configuration = set_up(place, plan, storages)
+        write_settings(place)
+        if configuration.ingestor is None or configuration.portal is None:
+            raise ConfigurationError(f"{place.configuration}: the demo needs an ingestor and a portal")
+        processors = {name: load_processor(settings) for name, settings in configuration.processors.items()}
+        demo = Demo(
+            plan=plan,
+            place=place,
+            watcher=Watcher(plan, processors, configuration.portal),
+            ingestor=Ingestor(configuration.ingestor, configuration.ingestor.signing_key.load()),
+            portal=configuration.portal,
+            say=say,
+            clock=clock,
+            began=began,
+        )
+        result = demo.run()
+        write_report(result, read_shares(configuration.portal, result.outcomes[0]), place)
     for line in summary(result, place):
         say(line)
     return result.is_exact

@@ -94,10 +94,7 @@ def ui_command(place: Place) -> str:
     """What opens the UI on this instance, in the working directory."""
     if place.directory == DEFAULT_DIRECTORY.resolve() and _has_ui_target(Path("Makefile")):
         return "make ui"
-    home, configuration, workspace = (
-        shlex.quote(str(path)) for path in (place.instance, place.configuration, place.workspace)
-    )
-    return f"DAGSTER_HOME={home} PRIO_CONFIG={configuration} dagster dev --workspace {workspace}"
+    return f"prio-assets demo --ui --directory {shlex.quote(str(place.directory))}"
 
 
 def _has_ui_target(makefile: Path) -> bool:

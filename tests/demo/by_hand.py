@@ -11,7 +11,7 @@ from prio_assets.configuration import Configuration
 from prio_assets.defs.processor.batch_table import text_of_counts
 from prio_assets.demo.instance import Record, Run
 from prio_assets.demo.outcome import NOT_COUNTED_IN_SUM, REJECTED_AT_INTAKE, Result, outcomes
-from prio_assets.demo.parties import Place, set_up
+from prio_assets.demo.parties import Place, make_place, set_up
 from prio_assets.demo.scenario import Plan, Rows, make_plan
 from prio_assets.demo.traffic import Ingestor
 from prio_assets.demo.watch import Watcher
@@ -39,7 +39,8 @@ class DemoByHand:
         self.plan: Plan = make_plan(NOW, self.seed, self.own_rows)
         self.place: Place
         self.configuration: Configuration
-        self.place, self.configuration = set_up(self.directory, self.plan)
+        self.place = make_place(self.directory)
+        self.configuration = set_up(self.place, self.plan)
         self.processors = {
             name: load_processor(settings, lambda: NOW) for name, settings in self.configuration.processors.items()
         }

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from prio_assets.demo.parties import set_up
+from prio_assets.demo.parties import make_place, set_up
 from prio_assets.demo.scenario import make_plan
 from prio_assets.processor.pending import Quiet, is_due
 from prio_assets.processor.processor import load_processor
@@ -19,7 +19,7 @@ SECOND = timedelta(seconds=1)
 
 
 def test_due(tmp_path: Path) -> None:
-    _, configuration = set_up(tmp_path, make_plan(NOW, 1))
+    configuration = set_up(make_place(tmp_path), make_plan(NOW, 1))
     processor = load_processor(configuration.processors["pha"])
     settings = processor.settings
     window = Window(NOW.replace(minute=0) - HOUR, NOW.replace(minute=0))
