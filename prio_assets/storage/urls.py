@@ -89,7 +89,7 @@ def open_store(url: str, access: Access = AMBIENT, clients: Clients = SDK_CLIENT
         with _sdk("google-cloud-storage"):
             from prio_assets.storage.gcs import GcsStore  # noqa: PLC0415
 
-        return GcsStore(place.name, place.prefix, lambda: clients.gcs(access))
+        return GcsStore(place.name, place.prefix, lambda: clients.gcs(access), access)
     with _sdk("boto3"):
         from prio_assets.storage.s3 import S3Store  # noqa: PLC0415
 
