@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from prio_assets.configuration import Configuration, Instance, current_configuration, load_configuration
-from prio_assets.errors import ConfigurationError, InvalidKeyError
+from prio_assets.errors import ConfigurationError, InvalidKeyError, StorageError
 from prio_assets.prio.field import PRIME
 from prio_assets.settings import SecretReference, SigningKeyReference, format_duration, parse_duration
 from prio_assets.storage.access import Access
@@ -205,7 +205,8 @@ def test_a_storage_tells_how_it_is_reached(load: Any, content: dict[str, Any]) -
     )
     assert pha.ingestion.place == Bucket("auto", "bucket", "prefix/", "http://store.internal:9000")
     assert pha.sum_parts.access == Access(impersonate="writer@project-1.iam.gserviceaccount.com")
-    assert pha.own_validations == load(content | {}).processors["pha"].own_validations
+    content["processors"]["pha"]["own_validations"] = "own"
+    assert pha.own_validations == load(content).processors["pha"].own_validations
     assert pha.own_validations.access == pha.state.access == Access()
 
 
@@ -214,13 +215,19 @@ def test_stores_are_opened_with_the_clients_at_hand(load: Any, content: dict[str
     content["processors"]["pha"]["peer_bucket"] = "gs://peer"
     content["portal"]["statistics"] = {"url": "s3://eu-west-1/statistics", "profile": "portal"}
     asked: list[tuple[object, ...]] = []
-    clients = Clients(lambda *given: asked.append(given), lambda *given: asked.append(given))
+
+    def refuse(*given: object) -> Any:
+        asked.append(given)
+        raise StorageError("there is no client")
+
+    clients = Clients(refuse, refuse)
     configuration = load(content)
     processor_stores = configuration.processors["pha"].open_stores(clients)
     portal_stores = configuration.portal.open_stores(clients)
     assert asked == []
     for store in (processor_stores.ingestion, processor_stores.peer_bucket, portal_stores.statistics):
-        store.connect()
+        with pytest.raises(StorageError, match="there is no client"):
+            next(store.list(""))
     assert asked == [("eu-west-1", Access(attempts=2)), (Access(),), ("eu-west-1", Access(profile="portal"))]
 
 

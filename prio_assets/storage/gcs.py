@@ -9,6 +9,7 @@ to, so these two speak the JSON API over the SDK's authorized session.
 import base64
 import io
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,9 @@ _BROKEN = (OSError, urllib3.exceptions.HTTPError)
 _FAILURES = (GoogleAPICallError, InvalidResponse, DataCorruption, GoogleAuthError, ValueError, *_BROKEN)
 """Everything that the SDK raises; ValueError is for an answer that is no JSON, and for settings that it refuses."""
 
+EMULATOR_VARIABLE = "STORAGE_EMULATOR_HOST"
+"""The SDK's own variable, which it heeds only where it looks for credentials itself."""
+
 
 @cache
 def connect(access: Access) -> Client:
@@ -66,11 +70,12 @@ def connect(access: Access) -> Client:
 
     At an `http://` endpoint nobody's credentials are sent, because anyone could read them on their way.
     """
-    if access.endpoint is not None and not access.endpoint.startswith("https://"):
+    endpoint = access.endpoint or os.environ.get(EMULATOR_VARIABLE)
+    if endpoint and not endpoint.startswith("https://"):
         credentials = AnonymousCredentials()
     else:
         credentials = _credentials(access.impersonate)
-    options = {"api_endpoint": access.endpoint} if access.endpoint else None
+    options = {"api_endpoint": endpoint} if endpoint else None
     # A project is needed for making buckets, and for nothing here.
     return Client(project=None, credentials=credentials, client_options=options)
 

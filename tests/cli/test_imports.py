@@ -4,12 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Deployed
 from tests.cli.interop_case import Case, arguments
 from tests.cli.program import run_apart
+from tests.clouds import Clouds
 
 PLAIN = Case("plain-8", 0)
-HEAVY = {"dagster", "pandas", "matplotlib", "pydantic", "yaml", "numba", "llvmlite", "grpc", "sqlalchemy"}
+SDKS = {"boto3", "botocore", "google.auth", "google.cloud.storage"}
+HEAVY = {"dagster", "pandas", "matplotlib", "pydantic", "yaml", "numba", "llvmlite", "grpc", "sqlalchemy", *SDKS}
 COMPILER = {"numba", "llvmlite", "yaml"}  # numba reads settings as YAML
 
 TELL = (
@@ -18,10 +22,10 @@ TELL = (
 )
 
 
-def loaded(*given: object, **env: str) -> set[str]:
-    """Which of the heavy packages a run of the program has imported."""
+def loaded(*given: object, status: int = 0, **env: str) -> set[str]:
+    """Which of the heavy packages a run of the program that ends with this status has imported."""
     done = run_apart(*given, env=env, first=TELL)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     label, *packages = done.stderr.splitlines()[-1].split()
     assert label == "loaded:"
     return set(packages)
@@ -38,6 +42,29 @@ def test_the_plain_engine_imports_no_compiler(tmp_path: Path) -> None:
     given = arguments("aggregate", PLAIN.aggregate_options(tmp_path / "portal"))
     assert loaded(*given, PRIO_ENGINE="plain") == set()
     assert loaded("doctor", PRIO_ENGINE="plain", PRIO_CONFIG="") == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "packages"), [("s3", {"boto3", "botocore"}), ("gcs", {"google.auth", "google.cloud.storage", "grpc"})]
+)
+def test_of_the_sdks_only_the_one_in_use_is_imported(
+    clouds: Clouds, tmp_path: Path, kind: str, packages: set[str]
+) -> None:
+    place = clouds[kind].create_bucket()
+    given = arguments("intake-batch", PLAIN.intake_options(PLAIN.batches[0], tmp_path, ingestor_input=place))
+    endpoints = {"AWS_ENDPOINT_URL": clouds["s3"].endpoint, "STORAGE_EMULATOR_HOST": clouds["gcs"].endpoint}
+    assert loaded(*given, status=1, **endpoints, PRIO_ENGINE="plain") == packages
+
+
+@pytest.mark.parametrize(
+    ("place", "module", "package"),
+    [("s3://us-west-2/bucket", "boto3", "boto3"), ("gs://bucket", "google.cloud.storage", "google-cloud-storage")],
+)
+def test_an_sdk_that_is_missing_is_named(tmp_path: Path, place: str, module: str, package: str) -> None:
+    given = arguments("intake-batch", PLAIN.intake_options(PLAIN.batches[0], tmp_path, ingestor_input=place))
+    done = run_apart(*given, env={"PRIO_ENGINE": "plain"}, first=f"import sys\nsys.modules[{module!r}] = None")
+    assert done.returncode == 1
+    assert f"error: this kind of storage needs the package {package}, which cannot be" in done.stderr.splitlines()[-1]
 
 
 def test_what_verifies_no_packet_imports_no_compiler(deployed: Deployed, tmp_path: Path) -> None:
