@@ -52,7 +52,6 @@ _FIRST_DELAY, _LONGEST_DELAY = 1.0, 20.0
 _OK, _PARTIAL, _INCOMPLETE = 200, 206, 308
 _TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
 _UNAUTHORIZED, _FORBIDDEN, _THROTTLED = 401, 403, 429
-_CANCELLED = 499
 
 _BROKEN = (OSError, urllib3.exceptions.HTTPError)
 """What a connection raises that broke, stalled or was never made; the errors of `requests` are OSErrors."""
@@ -75,6 +74,8 @@ def connect(access: Access) -> Client:
         credentials = AnonymousCredentials()
     else:
         credentials = _credentials(access.impersonate)
+    # Else the SDK asks, for traces that nobody collects, for the metadata of each bucket, which few may read.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     options = {"api_endpoint": endpoint} if endpoint else None
     # A project is needed for making buckets, and for nothing here.
     return Client(project=None, credentials=credentials, client_options=options)
@@ -226,10 +227,12 @@ class GcsStore:
         """
         try:
             with self._failures(self._place(name), "storage.objects.create"):
-                return self._request("PUT", address, (_OK, _INCOMPLETE), data=chunk, headers=headers)
+                try:
+                    return self._request("PUT", address, (_OK, _INCOMPLETE), data=chunk, headers=headers)
+                except NotFound:
+                    raise StorageError(f"{self._place(name)}: the server forgot the upload: try again") from None
         except StorageError as error:
-            # Its cause would show the address.
-            raise error from None
+            raise error from None  # its cause would show the address
 
     def cancel_upload(self, name: str, address: str) -> None:
         """Have a resumable upload thrown away. Should that fail the server does so in a week; nothing is visible."""
@@ -326,7 +329,8 @@ class GcsStore:
             server = self.access.endpoint or "storage.googleapis.com"
             return StorageError(
                 f"{place}: {server} cannot be reached or does not answer in time ({_kind(error)}), "
-                f"{self.access.attempts} times in a row: check the endpoint and the network, or raise read_timeout"
+                f"{self.access.attempts} times in a row: check the endpoint and the network, raise read_timeout, or "
+                "try later"
             )
         return StorageError(f"{place}: the server's answer makes no sense ({_kind(error)}): check the endpoint")
 
