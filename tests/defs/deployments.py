@@ -16,7 +16,7 @@ from prio_assets.configuration import Configuration, load_configuration
 from prio_assets.ingestor.batches import BatchDescription, draw_labels, draw_uuid, seal_batches, write_batch
 from prio_assets.ingestor.client import Payloads, PublicPoints, random_rows, upload
 from prio_assets.processor.processor import ShareProcessor, initialise_state, load_processor
-from prio_assets.storage.local import LocalStore
+from prio_assets.storage.base import read_bytes
 from prio_assets.wire.keys import generate_packet_key_text, parse_packet_public_key
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import Parameters
@@ -212,7 +212,7 @@ def ingest(
     sealed = seal_batches(description, payloads, draw_labels(clients, expected.bins), settings.signing_key.load())
     for role, one in zip(ROLES, sealed, strict=True):
         if only in (None, role):
-            write_batch(LocalStore(deployment.storage(f"{role}/ingestion")), batch, one)
+            write_batch(configuration.processors[role].stores.ingestion, batch, one)
     folder = deployment.storage("rows")
     folder.mkdir(exist_ok=True)
     np.save(folder / f"{batch.uuid}.npy", rows)
@@ -227,4 +227,17 @@ def true_counts(deployment: Deployment, *batches: BatchName) -> list[int]:
 
 def statistic(deployment: Deployment, aggregation: str, window: str) -> dict[str, Any]:
     """What the portal published; `window` as in object names."""
-    return json.loads(deployment.storage(f"portal/statistics/instance/{aggregation}/{window}.json").read_text())
+    store = deployment.configuration.portal.stores.statistics
+    return json.loads(read_bytes(store, f"instance/{aggregation}/{window}.json"))
+
+
+def move_into_cloud(deployment: Deployment, url: str, **access: Any) -> None:
+    """Have all storages in the bucket, under the paths that they have in the directory; the states are made anew."""
+    content = yaml.safe_load(deployment.path.read_text())
+    for section in (*content["processors"].values(), content["portal"], content["ingestor"]):
+        for key, path in section.items():
+            if isinstance(path, str) and "/" in path and (deployment.path.parent / path).is_dir():
+                section[key] = {"url": f"{url}/{path}", **access}
+    deployment.path.write_text(yaml.safe_dump(content))
+    for settings in deployment.configuration.processors.values():
+        initialise_state(load_processor(settings), settings.first_window)
