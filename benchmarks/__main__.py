@@ -24,11 +24,17 @@ from benchmarks.sizes import SIZES
     show_default=True,
     help="Directory for the figures, the tables and the chart.",
 )
-def main(size: str, output: Path) -> None:
+@click.option(
+    "--s3-endpoint",
+    metavar="URL",
+    help="Server that speaks S3 for the great files, with credentials from the environment.  [default: moto's, which "
+    "holds no file of 8 GB]",
+)
+def main(size: str, output: Path, s3_endpoint: str | None) -> None:
     """Measure what a packet costs on this machine."""
     KEPT.mkdir(exist_ok=True)
     try:
-        figures = measure_all(SIZES[size])
+        figures = measure_all(SIZES[size], s3_endpoint)
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error
     output.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,9 @@ from prio_assets.wire.keys import public_signing_key_text
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.windows import format_minute
 
+Place = Path | str
+"""A directory or a storage URL."""
+
 PROGRAM = (sys.executable, "-m", "prio_assets.cli.main")
 
 
@@ -39,15 +42,15 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     return Ended(found["processor"], found["wall"], found["peak"] / 1e6, found["output"])
 
 
-def intake_command(role: str, batch: BatchName, ingestion: Path, buckets: Path) -> list[str]:
-    """`prio-assets intake-batch` of one batch, with what we keep."""
+def intake_command(role: str, batch: BatchName, ingestion: Place, buckets: Place) -> list[str]:
+    """`prio-assets intake-batch` of one batch, with what we keep; all buckets lie below one place."""
     return [
         *PROGRAM,
         "intake-batch",
         *_common(role, ingestion),
         *("--batch-id", str(batch.uuid), "--date", format_minute(batch.time)),
-        *("--peer-output", str(_made(buckets / peer_of(role) / "peer-validations"))),
-        *("--own-output", str(_made(buckets / role / "own-validations"))),
+        *("--peer-output", f"{buckets}/{peer_of(role)}/peer-validations"),
+        *("--own-output", f"{buckets}/{role}/own-validations"),
     ]
 
 
@@ -67,11 +70,11 @@ def aggregate_command(role: str, batches: Sequence[BatchName], ingestion: Path, 
         *("--peer-public-key", public_signing_key_text(peer.signing_text)),
         *("--peer-public-key-identifier", peer.key_identifier),
         *("--own-input", str(buckets / role / "own-validations")),
-        *("--portal-output", str(_made(buckets / role / "sum-parts"))),
+        *("--portal-output", str(buckets / role / "sum-parts")),
     ]
 
 
-def _common(role: str, ingestion: Path) -> list[str]:
+def _common(role: str, ingestion: Place) -> list[str]:
     ingestor = PARTIES["ingestor"]
     return [
         *("--is-first", str(role == ROLES[0]).lower(), "--instance-name", "bench", "--aggregation-id", AGGREGATION),
@@ -82,8 +85,3 @@ def _common(role: str, ingestion: Path) -> list[str]:
         *("--batch-signing-private-key", PARTIES[role].signing_text),
         *("--batch-signing-private-key-identifier", PARTIES[role].key_identifier),
     ]
-
-
-def _made(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path

@@ -1,5 +1,6 @@
 """Both processors as a configuration file describes them, over the ingestion buckets of a dataset."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,36 @@ from prio_assets.processor.processor import ShareProcessor, initialise_state, lo
 from prio_assets.wire.keys import public_signing_key_text
 
 INSTANCE = "bench"
+INGESTION = "ingestion"
+BUCKETS = ("own-validations", "peer-validations", "state", "sum-parts")
 AFTER_WINDOW = WINDOW.end + timedelta(hours=1)
+
+
+Storage = str | dict[str, str]
+"""A storage as the configuration file describes it."""
 
 
 def write_deployment(directory: Path, dataset: Dataset) -> Path:
     """The configuration file, with secrets, empty buckets and state beside it."""
+    for bucket in BUCKETS:
+        for role in ROLES:
+            (directory / role / bucket).mkdir(parents=True)
+
+    def storage(role: str, bucket: str) -> Storage:
+        return str(dataset.ingestion(role).root.resolve()) if bucket == INGESTION else f"{role}/{bucket}"
+
+    return write_configuration(directory, dataset, storage)
+
+
+def write_configuration(directory: Path, dataset: Dataset, storage: Callable[[str, str], Storage]) -> Path:
+    """The configuration file with secrets beside it, over storages that are there: of a role, by name."""
     secrets = directory / "secrets"
     secrets.mkdir(parents=True)
     for party in PARTIES.values():
         (secrets / f"{party.name}-signing-key").write_text(party.signing_text)
         (secrets / f"{party.name}-packet-key").write_text(party.packet_text)
-    for bucket in ("own-validations", "peer-validations", "state", "sum-parts"):
-        for role in ROLES:
-            (directory / role / bucket).mkdir(parents=True)
     file = directory / "prio.yaml"
-    file.write_text(yaml.safe_dump({"processors": {role: _section(role, dataset) for role in ROLES}}))
+    file.write_text(yaml.safe_dump({"processors": {role: _section(role, dataset, storage) for role in ROLES}}))
     for processor in load_processors(file).values():
         initialise_state(processor, WINDOW.start)
     return file
@@ -41,17 +57,17 @@ def load_processors(file: Path) -> dict[str, ShareProcessor]:
     return {role: load_processor(configured[role], fixed_clock(AFTER_WINDOW)) for role in ROLES}
 
 
-def _section(role: str, dataset: Dataset) -> dict[str, Any]:
+def _section(role: str, dataset: Dataset, storage: Callable[[str, str], Storage]) -> dict[str, Any]:
     peer, ingestor = PARTIES[peer_of(role)], PARTIES["ingestor"]
     return {
         "role": role,
         "instance": INSTANCE,
-        "ingestion": str(dataset.ingestion(role).root.resolve()),
-        "own_validations": f"{role}/own-validations",
-        "peer_validations": f"{role}/peer-validations",
-        "peer_bucket": f"{peer.name}/peer-validations",
-        "state": f"{role}/state",
-        "sum_parts": f"{role}/sum-parts",
+        "ingestion": storage(role, INGESTION),
+        "own_validations": storage(role, "own-validations"),
+        "peer_validations": storage(role, "peer-validations"),
+        "peer_bucket": storage(peer.name, "peer-validations"),
+        "state": storage(role, "state"),
+        "sum_parts": storage(role, "sum-parts"),
         "period": "8h",
         "grace": 0,
         "first_window": f"{WINDOW.start:%Y-%m-%dT%H:%MZ}",

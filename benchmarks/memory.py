@@ -1,49 +1,58 @@
 """The greatest resident set of whole commands, against the size of what they read."""
 
-import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import chain, repeat
+from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
-from benchmarks.commands import aggregate_command, intake_command, run
-from benchmarks.datasets import AGGREGATION, KEPT, WINDOW, Dataset
+from benchmarks.clouds import GCS, S3, Cloud, emulated, given_s3
+from benchmarks.commands import Ended, Place, aggregate_command, intake_command, run
+from benchmarks.datasets import KEPT
 from benchmarks.figures import Memory
-from benchmarks.parties import PARTIES, ROLES, SEED
+from benchmarks.great_batch import ROLE, GreatBatch, parse_great_batch, write_great_batch
+from benchmarks.placed import describe_objects
 from benchmarks.places import Places
 from benchmarks.repeated import Repeated
-from benchmarks.sizes import MEMORY_BINS, Sizes
-from prio_assets.ingestor.batches import draw_uuid
+from benchmarks.sizes import Sizes
 from prio_assets.prio.choice import choose_engine
-from prio_assets.storage.base import copy_bytes, read_bytes
 from prio_assets.storage.local import LocalStore
-from prio_assets.wire.batches import open_header, seal
-from prio_assets.wire.names import BatchName, ingestion_objects
-from prio_assets.wire.packets import IngestionPacket, encode_ingestion_packets, read_chunks
-from prio_assets.wire.records import IngestionHeader
 
-GREAT_PACKETS: Final = Dataset(MEMORY_BINS, packets=500)
 SUMMED: Final = 256
 """Bins of the aggregations."""
 
-ROLE: Final = ROLES[0]
+LARGEST_UPLOAD: Final = {S3: 1_000, GCS: 500}
+"""The megabytes up to which an upload is given to an emulator, which holds it in memory several times."""
 
 
-def measure_intake_memory(sizes: Sizes, megabytes: int) -> Iterator[Memory]:
+def measure_intake_memory(sizes: Sizes, bins: int, megabytes: int) -> Iterator[Memory]:
     """`intake-batch` of a packet file of about so many megabytes."""
     with tempfile.TemporaryDirectory(dir=KEPT) as directory:
         ingestion, buckets = Path(directory, "ingestion"), Path(directory, "buckets")
         ingestion.mkdir()
-        batch, packets = _write_great_batch(LocalStore(ingestion), megabytes)
-        size = (ingestion / ingestion_objects(batch).packets).stat().st_size
-        ended = run(intake_command(ROLE, batch, ingestion, buckets))
-    if f"accepted  {packets}" not in ended.output:
-        raise ValueError(f"not all of {packets} packets were accepted: {ended.output}")
-    yield Memory(f"intake of {packets:,} packets of {MEMORY_BINS:,} bins", size / 1e6, ended.peak_megabytes)
+        batch = write_great_batch(LocalStore(ingestion), bins, megabytes)
+        ended = _take_in(batch, ingestion, buckets)
+    yield _memory("intake", batch, ended)
+
+
+def can_take(cloud: str, megabytes: int, endpoint: str | None) -> bool:
+    """Whether there is a server for such a file: one that was given, or an emulator into whose directory it is laid."""
+    return cloud == GCS or endpoint is not None or megabytes <= LARGEST_UPLOAD[cloud]
+
+
+def measure_cloud_memory(sizes: Sizes, cloud: str, bins: int, megabytes: int, endpoint: str | None) -> Iterator[Memory]:
+    """The upload of such a file to a server of the cloud, and `intake-batch` from there to there."""
+    with tempfile.TemporaryDirectory(dir=KEPT) as directory, _server(cloud, Path(directory), endpoint) as server:
+        if endpoint or megabytes <= LARGEST_UPLOAD[cloud]:
+            batch, ended = _upload(server.url("ingestion"), bins, megabytes)
+            yield _memory(f"upload to {server.name}", batch, ended)
+        else:
+            batch = _place(server, Path(directory), bins, megabytes)
+        ended = _take_in(batch, server.url("ingestion"), server.url("buckets"))
+        yield _memory(f"intake from and to {server.name}", batch, ended)
 
 
 def measure_aggregation_memory(sizes: Sizes, batches: int) -> Iterator[Memory]:
@@ -64,42 +73,32 @@ def measure_aggregation_memory(sizes: Sizes, batches: int) -> Iterator[Memory]:
     yield Memory(f"sum over {packets:,} packets in {batches} batches, with totals", size / 1e6, ended.peak_megabytes)
 
 
-def _write_great_batch(ingestion: LocalStore, megabytes: int) -> tuple[BatchName, int]:
-    """The dataset's payloads under other UUIDs, again and again; its name, and how many packets it has."""
-    (given,) = GREAT_PACKETS.names()
-    original, names = GREAT_PACKETS.ingestion(ROLE), ingestion_objects(given)
-    header = open_header(IngestionHeader, read_bytes(original, names.header), names.header)
-    random = np.random.default_rng((SEED, megabytes)).bytes
-    batch = BatchName(AGGREGATION, WINDOW.start, draw_uuid(random))
-    made = ingestion_objects(batch)
-    packets = _packets(original, names.packets, header)
-    times = max(1, round(megabytes * 1e6 / sum(len(packet.encrypted_payload) for packet in packets)))
-    beginning = encode_ingestion_packets([], batch.uuid.bytes)
-    hashed = hashlib.sha256(beginning)
-    with ingestion.write(made.packets) as stream:
-        stream.write(beginning)
-        for part in repeat(packets, times):
-            blocks = encode_ingestion_packets(_renamed(part, random), batch.uuid.bytes)[len(beginning) :]
-            hashed.update(blocks)
-            stream.write(blocks)
-    stated = IngestionHeader(**{**vars(header), "batch_uuid": batch.uuid, "packet_file_digest": hashed.digest()})
-    sealed = seal(stated, b"", PARTIES["ingestor"].signing_key)
-    copy_bytes(ingestion, made.header, sealed.header)
-    copy_bytes(ingestion, made.signature, sealed.three_objects()[2])
-    return batch, times * len(packets)
+def _server(cloud: str, directory: Path, endpoint: str | None) -> AbstractContextManager[Cloud]:
+    return given_s3(endpoint) if endpoint else emulated(cloud, directory)
 
 
-def _packets(store: LocalStore, name: str, header: IngestionHeader) -> list[IngestionPacket]:
-    with store.open_read(name) as stream:
-        return [
-            IngestionPacket("", bytes(memoryview(chunk.buffer)[offset : offset + length]), None, r_pit)
-            for chunk in read_chunks(stream, header.packet_file_digest, name, GREAT_PACKETS.packets)
-            for offset, length, r_pit in zip(
-                chunk.payload_offsets.tolist(), chunk.payload_lengths.tolist(), chunk.r_pit.tolist(), strict=True
-            )
-        ]
+def _upload(ingestion: str, bins: int, megabytes: int) -> tuple[GreatBatch, Ended]:
+    """Write the batch to a storage in a process of its own."""
+    ended = run([sys.executable, "-m", "benchmarks.great_batch", ingestion, str(bins), str(megabytes)])
+    return parse_great_batch(ended.output), ended
 
 
-def _renamed(packets: list[IngestionPacket], random) -> Iterator[IngestionPacket]:  # type: ignore[no-untyped-def]
-    for packet in packets:
-        yield IngestionPacket(str(draw_uuid(random)), packet.encrypted_payload, None, packet.r_pit)
+def _place(server: Cloud, directory: Path, bins: int, megabytes: int) -> GreatBatch:
+    """Lay the batch into the directory of a server that could not take its upload."""
+    bucket = directory / server.bucket
+    (bucket / "ingestion").mkdir()
+    batch = write_great_batch(LocalStore(bucket / "ingestion"), bins, megabytes)
+    describe_objects(bucket)
+    return batch
+
+
+def _take_in(batch: GreatBatch, ingestion: Place, buckets: Place) -> Ended:
+    ended = run(intake_command(ROLE, batch.name, ingestion, buckets))
+    if f"accepted  {batch.packets}" not in ended.output:
+        raise ValueError(f"not all of {batch.packets} packets were accepted: {ended.output}")
+    return ended
+
+
+def _memory(process: str, batch: GreatBatch, ended: Ended) -> Memory:
+    name = f"{process}, {batch.packets:,} packets of {batch.bins:,} bins"
+    return Memory(name, batch.megabytes, ended.peak_megabytes)

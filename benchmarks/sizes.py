@@ -8,6 +8,9 @@ from benchmarks.datasets import Dataset
 MEMORY_BINS: Final = 1000
 """A packet of the first server has 8 kB then."""
 
+FEW_BINS: Final = 8
+"""Packets are so short then that their validation is a quarter of them."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -26,12 +29,29 @@ class Sizes:
     starts: int
     file_megabytes: tuple[int, ...]
     """Of the packet files whose intake's memory is measured."""
+    file_megabytes_of_few_bins: tuple[int, ...]
+    """Of those with the longest validations."""
+    cloud_megabytes: tuple[int, ...]
+    """Of those that are also read from servers of the clouds."""
     summed_for_memory: tuple[int, ...]
     """Of the aggregations whose memory is measured."""
 
     def dataset(self, engine: str, bins: int) -> Dataset:
         """The batch that an engine takes in."""
         return Dataset(bins, self.packets[bins] if engine == "chosen" else min(self.slow_packets, self.packets[bins]))
+
+    @property
+    def files(self) -> list[tuple[int, int]]:
+        """The packet files whose intake's memory is measured: bins and megabytes."""
+        return [
+            *((MEMORY_BINS, megabytes) for megabytes in self.file_megabytes),
+            *((FEW_BINS, megabytes) for megabytes in self.file_megabytes_of_few_bins),
+        ]
+
+    @property
+    def cloud_files(self) -> list[tuple[int, int]]:
+        """Those of them that go through the clouds."""
+        return [file for file in self.files if file[0] == FEW_BINS or file[1] in self.cloud_megabytes]
 
     @property
     def small_dataset(self) -> Dataset:
@@ -48,7 +68,9 @@ SMALL: Final = Sizes(
     summed_packets=400,
     small_batches=10,
     starts=1,
-    file_megabytes=(4, 12),
+    file_megabytes=(4, 40),
+    file_megabytes_of_few_bins=(1,),
+    cloud_megabytes=(40,),
     summed_for_memory=(3,),
 )
 USUAL: Final = Sizes(
@@ -61,8 +83,17 @@ USUAL: Final = Sizes(
     small_batches=900,
     starts=5,
     file_megabytes=(100, 1_000),
+    file_megabytes_of_few_bins=(50,),
+    cloud_megabytes=(100,),
     summed_for_memory=(50,),
 )
-FULL: Final = replace(USUAL, name="full", file_megabytes=(100, 1_000, 8_000), summed_for_memory=(50, 500))
+FULL: Final = replace(
+    USUAL,
+    name="full",
+    file_megabytes=(100, 1_000, 8_000),
+    file_megabytes_of_few_bins=(50, 200),
+    cloud_megabytes=(100, 1_000, 8_000),
+    summed_for_memory=(50, 500),
+)
 
 SIZES: Final = {sizes.name: sizes for sizes in (SMALL, USUAL, FULL)}

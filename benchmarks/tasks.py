@@ -24,6 +24,7 @@ TASKS: Final[Mapping[str, tuple[str, str]]] = {
     "small batches": ("benchmarks.small_batches", "measure_small_batches"),
     "start-up": ("benchmarks.start_up", "measure_start_up"),
     "memory of intake": ("benchmarks.memory", "measure_intake_memory"),
+    "memory of intake, cloud": ("benchmarks.memory", "measure_cloud_memory"),
     "memory of aggregation": ("benchmarks.memory", "measure_aggregation_memory"),
 }
 """A module and a function in it, which takes the sizes and the task's arguments and gives figures."""
