@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import CASE, Deployed
+from tests.cli.conftest import Deployed
 from tests.cli.interop_case import ROLES, Case, arguments
 from tests.cli.program import run, run_apart
 from tests.clouds import KINDS, Cloud, Clouds
@@ -75,7 +75,7 @@ def test_a_batch_goes_from_one_cloud_to_the_other_as_it_goes_between_directories
     assert done.returncode == 0, done.stderr
     assert {name.removeprefix("a/prefix/"): data for name, data in gcs.objects(peer).items()} == files(tmp_path)
     assert {name.split("/")[2] for name in s3.objects(own)} == {"validations", "totals", "receipts"}
-    assert any("AssumeRole" in request.target or request.target == "/" for request in s3.proxy.requests())
+    assert ("POST", "/") in [request[:2] for request in s3.proxy.requests()]  # to STS
 
 
 def test_a_window_is_summed_and_collected_over_clouds_as_over_directories(clouds: Clouds, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_window_is_summed_and_collected_over_clouds_as_over_directories(clouds
         case = Case(PLAIN.name, index)
         assert run(*arguments("aggregate", case.aggregate_options(tmp_path / role))).exit_code == 0
         places = {"ingestor_input": upload(s3, case.ingestion), "peer_input": upload(gcs, case.peer_input)}
-        given = arguments("aggregate", case.aggregate_options(Path("unused"), portal_output=portal[role], **places))
+        given = arguments("aggregate", case.aggregate_options(portal[role], **places))
         done = run_apart(*given, env=through(clouds))
         assert done.returncode == 0, done.stderr
         assert clouds[portal[role][:2].replace("gs", "gcs")].objects(portal[role]) == files(tmp_path / role)
@@ -239,7 +239,3 @@ def test_the_doctor_tells_as_whom(deployed: Deployed, clouds: Clouds) -> None:
     assert f", as role {ROLE} with an external id, at http://" in report["ingestion"]["text"]
     assert ", as service account writer@project-1.iam.gserviceaccount.com, at http://" in report["sum_parts"]["text"]
     assert "hunter2" not in str(report)
-
-
-def test_the_case_is_the_deployment_s() -> None:
-    assert CASE.name == PLAIN.name
