@@ -50,6 +50,9 @@ MOST_PARTS = 10_000
 CREATION_CONFLICTS: Final = 5
 """How often a creation is tried that met another one at the same time."""
 
+_WITH_BODY: Final = ("ListObjectsV2", "CreateMultipartUpload", "CompleteMultipartUpload")
+"""Operations whose every good answer has a body that the SDK reads whole."""
+
 _FAILURES = (sdk.BotoCoreError, sdk.ClientError, ResponseParserError, OSError, urllib3.exceptions.HTTPError)
 _BROKEN = (sdk.BotoCoreError, OSError, urllib3.exceptions.HTTPError)
 """What the SDK raises while an answer is read."""
@@ -74,7 +77,18 @@ def connect(region: str, access: Access) -> "S3Client":
         )
     except sdk.BotoCoreError as error:
         raise StorageError(f"no client for S3 in {region}: {_explained(error)}") from error
+    for operation in _WITH_BODY:
+        client.meta.events.register(f"before-parse.s3.{operation}", _refuse_empty)
     return cast("S3Client", client)
+
+
+def _refuse_empty(response_dict: Any, **_: Any) -> None:
+    """Take an answer whose body was cut off before its first byte for a failure, which the SDK then repeats.
+
+    It does so itself with a body that is cut off later. Of none, it makes a listing without objects.
+    """
+    if response_dict["status_code"] == 200 and not response_dict["body"]:
+        response_dict["status_code"] = 500
 
 
 class S3Store:

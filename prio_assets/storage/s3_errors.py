@@ -67,7 +67,7 @@ REMEDIES: Final = {
     "MethodNotAllowed": "the server does not do this: check that the endpoint speaks S3",
 }
 
-_UNKNOWN = "look the code up with the service's documents, and try again"
+_UNKNOWN = "look the code up with the service's documents, check that the endpoint speaks S3, and try again"
 
 _WITH_MESSAGE: Final = frozenset(REMEDIES) - {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"}
 """Codes whose message may be repeated: those on keys and signatures may tell of what was sent."""

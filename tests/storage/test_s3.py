@@ -93,7 +93,7 @@ def test_a_refused_reading_may_be_a_missing_object(cloud: Cloud, store: Store) -
 
 def test_an_answer_of_another_protocol_is_told(cloud: Cloud, store: Store) -> None:
     cloud.proxy.set(Fault("answer", status=400, body="<html>Welcome<p>", times=-1))
-    with pytest.raises(StorageError, match="check that the endpoint speaks its protocol"):
+    with pytest.raises(StorageError, match="check that the endpoint speaks S3"):
         list(store.list(""))
 
 
@@ -271,6 +271,25 @@ def test_a_server_that_gives_only_whole_objects_is_refused(cloud: Cloud, store: 
     cloud.proxy.set(Fault("truncate", size=100_000), whole)
     with store.open_read("name") as stream, pytest.raises(StorageError, match="does not give parts"):
         stream.read()
+
+
+def test_a_listing_of_which_nothing_arrives_is_not_empty(cloud: Cloud, store: Store, url: str) -> None:
+    cloud.put(url, "name", b"")
+    cloud.proxy.set(Fault("truncate", size=0))
+    assert list(store.list("")) == [("name", 0)]
+    cloud.proxy.set(Fault("truncate", size=0, times=-1))
+    with pytest.raises(StorageError, match="failed 2 times"):
+        list(store.list(""))
+
+
+def test_an_upload_survives_answers_of_which_nothing_arrives(
+    cloud: Cloud, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "PART_BYTES", PART)
+    cloud.proxy.set(Fault("truncate", method="POST", target="uploads"))
+    with store.write("name") as stream:
+        stream.write(bytes(PART + 1))
+    assert cloud.objects(url) == {"name": bytes(PART + 1)}
 
 
 @pytest.mark.parametrize("field", ["crc32", "crc32c", "sha256", "sha1"])
