@@ -35,8 +35,9 @@ class Fault:
     The first `skip` of them are forwarded untouched, the next `times` of them get the fault (-1: all).
     Actions: `answer` (status, body, without forwarding), `reset` (the connection, without forwarding), `cut_request`
     (reset after `size` bytes of its body, without forwarding), `lose` (forwarded, reset instead of the answer),
-    `reset_body`, `truncate` and `stall` (after `size` bytes of the answer's body), `slow` (in pieces of `size` bytes,
-    `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `hide` (listed names that match `hidden`).
+    `reset_body`, `truncate` and `stall` (after `size` bytes of the answer's body), `silence` (no answer at all), `slow`
+    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `hide` (names that
+    match `hidden` from a listing).
     """
 
     action: str
@@ -135,6 +136,8 @@ class Handler(BaseHTTPRequestHandler):
             answer = self._forward(body)
             if action == "lose":
                 self._reset()
+            elif action == "silence":
+                self._wait_until_gone()
             else:
                 self._deliver(changed(answer, fault), fault)
 
@@ -216,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
             if action == "reset_body":
                 self._reset()
             elif action == "stall":
-                select.select([self.connection], [], [], LONGEST_STALL)
+                self._wait_until_gone()
             self.close_connection = True
         elif fault and action == "slow":
             for start in range(0, len(body), fault.size):
@@ -224,6 +227,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[start : start + fault.size])
         else:
             self.wfile.write(body)
+
+    def _wait_until_gone(self) -> None:
+        """Send nothing until the other side gives up."""
+        self.close_connection = True
+        select.select([self.connection], [], [], LONGEST_STALL)
 
     def _reset(self) -> None:
         """End the connection as a failing network does, rather than in an orderly way."""
