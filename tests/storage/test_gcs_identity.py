@@ -75,7 +75,8 @@ def write_credentials(directory: Path, monkeypatch: pytest.MonkeyPatch, **more: 
 def asked(endpoint: str) -> list[list[str]]:
     """What Google was asked, at which of its servers and with which token."""
     with urlopen(f"{endpoint}/-/requests") as response:
-        return json.load(response)
+        requests: list[list[str]] = json.load(response)
+    return requests
 
 
 def test_a_workload_has_its_token_exchanged(google: str) -> None:
