@@ -8,6 +8,7 @@ from prio_assets.processor.validation import validate_batches
 from prio_assets.processor.window_sum import Override, sum_window
 from tests.cli.conftest import CASE, Deployed
 from tests.cli.program import error
+from tests.clouds import Cloud
 
 BASES = sorted(CASE.base(batch) for batch in CASE.batches)
 
@@ -29,7 +30,8 @@ def validate(deployed: Deployed, role: str) -> None:
     assert [outcome.state for outcome in outcomes] == ["sent"] * 3, outcomes
 
 
-def test_every_stage_of_a_window(deployed: Deployed) -> None:
+def go_through_a_window(deployed: Deployed) -> None:
+    """Every stage, from a processor without a state to a window that is summed."""
     assert steps(deployed) == [
         ("facilitator", "state", 0, True),
         ("facilitator", "validate", 3, False),
@@ -51,6 +53,28 @@ def test_every_stage_of_a_window(deployed: Deployed) -> None:
         assert summed.header.total_individual_clients == CASE.facts["truth"]["valid_clients"]
     assert pending(deployed) == []
     assert deployed.run("status").stdout == "nothing is pending\n"
+
+
+def test_every_stage_of_a_window(deployed: Deployed) -> None:
+    go_through_a_window(deployed)
+
+
+def test_every_stage_of_a_window_in_buckets(deployed: Deployed, cloud: Cloud) -> None:
+    url = cloud.create_bucket()
+    for path in deployed.folder.glob("*/ingestion/**/*"):
+        if path.is_file():
+            cloud.put(url, str(path.relative_to(deployed.folder)), path.read_bytes())
+    for role, section in deployed.sections.items():
+        places = {
+            key: path for key, path in section.items() if (deployed.folder / str(path)).is_dir() and key != "role"
+        }
+        deployed.set(
+            role, **{key: {"url": f"{url}/{path}", "endpoint": cloud.endpoint} for key, path in places.items()}
+        )
+    go_through_a_window(deployed)
+    written = {name.split("/")[1] for name in cloud.objects(url) if name.startswith("pha/")}
+    assert written == {"ingestion", "own", "peer", "state"}
+    assert "pha/state/prio-assets/probe" in cloud.objects(url)
 
 
 def test_a_step_is_told_in_full(deployed: Deployed) -> None:
