@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 
 from prio_assets.configuration import load_configuration
 from prio_assets.demo.emulators import run_s3
+from tests.clouds import forget_own_credentials
 from tests.demo.by_hand import DemoByHand
 from tests.docs.test_documents import CHECKOUT, blocks
 from tests.iam.policies import policy, text_of
@@ -43,7 +45,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
         (programs / name).write_text(f"#!/bin/sh\n{NOTE}")
     for program in programs.iterdir():
         program.chmod(0o755)
-    with run_s3(tmp_path_factory.mktemp("s3")) as emulator:
+    with pytest.MonkeyPatch.context() as ours, ExitStack() as stack:
+        forget_own_credentials(ours, place)
+        emulator = stack.enter_context(run_s3(tmp_path_factory.mktemp("s3")))
         environment = os.environ | {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(CHECKOUT),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
 import boto3
+import pytest
 
 from prio_assets.demo.emulators import run_s3
+from tests.clouds import forget_own_credentials
 from tests.iam.policies import filled
 
 REGION = "eu-west-1"
@@ -85,8 +87,10 @@ class Cloud:
 
 @contextmanager
 def run_cloud(directory: Path, more_roles: Mapping[str, str]) -> Iterator[Cloud]:
-    """Run the server, with the parties' roles and others, by their policies."""
-    with run_s3(directory) as emulator:
+    """Run the server, with the parties' roles and others; our own credentials are out of the way meanwhile."""
+    with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
+        forget_own_credentials(environment, directory)
+        emulator = stack.enter_context(run_s3(directory))
         administrator = Cloud(emulator.endpoint, {"aws_access_key_id": "any", "aws_secret_access_key": "any"})
         for bucket in BUCKETS:
             location = {"LocationConstraint": REGION}

@@ -2,12 +2,14 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import boto3
 import pytest
 import yaml
 from botocore.validate import validate_parameters
 
+from tests.clouds import forget_own_credentials
 from tests.iam.policies import AWS, IAM, PLACEHOLDER, Policy, policy, text_of
 
 with warnings.catch_warnings():
@@ -67,7 +69,8 @@ def test_every_value_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", LIFECYCLES)
-def test_lifecycle_rules_are_what_s3_takes(name: str) -> None:
+def test_lifecycle_rules_are_what_s3_takes(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    forget_own_credentials(monkeypatch, tmp_path)
     client = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="unused", aws_secret_access_key="unused")
     shape = client.meta.service_model.operation_model("PutBucketLifecycleConfiguration").input_shape
     validate_parameters({"Bucket": "bucket", "LifecycleConfiguration": policy(name)}, shape)
