@@ -4,13 +4,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from prio_assets.demo.emulators import run_gcs, run_s3
+from prio_assets.storage.access import Access
+from prio_assets.storage.base import Store
+from prio_assets.storage.urls import open_store
 
 S3: Final = "s3"
 GCS: Final = "gcs"
@@ -36,9 +39,9 @@ class Cloud:
         """The storage below a prefix of the bucket."""
         return f"s3://{_REGION}/{self.bucket}/{prefix}" if self.kind == S3 else f"gs://{self.bucket}/{prefix}"
 
-    def at(self, endpoint: str) -> "Cloud":
-        """The same server, reached through another address."""
-        return replace(self, endpoint=endpoint)
+    def open(self, prefix: str) -> Store:
+        """The same, opened in this process."""
+        return open_store(self.url(prefix), Access(endpoint=self.endpoint))
 
 
 @contextmanager

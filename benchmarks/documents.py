@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
-from benchmarks.figures import Agreement, Figures, Machine, Memory, SmallBatches, Stage, Start, Whole
+from benchmarks.figures import Agreement, CloudStep, Figures, Machine, Memory, SmallBatches, Stage, Start, Whole
 from benchmarks.reference import speed_up
 
 F = TypeVar("F")
@@ -28,6 +28,7 @@ def figures_of(document: dict[str, Any]) -> Figures:
         wholes=_all(Whole, document["wholes"]),
         stages=_all(Stage, document["stages"]),
         small_batches=_all(SmallBatches, document["small_batches"]),
+        cloud_steps=_all(CloudStep, document["cloud_steps"]),
         starts=_all(Start, document["starts"]),
         memory=_all(Memory, document["memory"]),
     )

@@ -103,6 +103,35 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class CloudStep:
+    """One step of the first processor's over a window of small batches, by where its storages are."""
+
+    storage: str
+    step: str
+    batches: int
+    requests: float | None
+    """Those beside those of the batches; none are counted over directories, as what follows."""
+    reads_of_batch: float | None
+    writes_of_batch: float | None
+    listings_of_batch: float | None
+    kilobytes_of_batch: float | None
+    """Both ways, with the requests' own."""
+    round_trips: int | None
+    """Of the window."""
+    seconds: float
+    """Of the window, by the clock, with the server on this machine."""
+    distant_seconds: float | None
+    """The same where each round trip takes longer."""
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds that a round trip of the window took longer, on average."""
+        if self.distant_seconds is None or not self.round_trips:
+            return None
+        return (self.distant_seconds - self.seconds) / self.round_trips
+
+
+@dataclass(frozen=True)
 class Figures:
     """One run of the benchmarks."""
 
@@ -112,6 +141,7 @@ class Figures:
     wholes: list[Whole]
     stages: list[Stage]
     small_batches: list[SmallBatches]
+    cloud_steps: list[CloudStep]
     starts: list[Start]
     memory: list[Memory]
 

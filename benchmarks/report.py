@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from benchmarks.aggregation import WITH_TOTALS, WITHOUT_TOTALS
+from benchmarks.cloud_window import DISTANCE
 from benchmarks.engines import CHOSEN, SINGLE
 from benchmarks.figures import Figures
 from benchmarks.reference import (
@@ -40,6 +41,7 @@ def _sections(figures: Figures) -> Iterator[str]:
             for each in figures.small_batches
         ],
     )
+    yield f"## A window of small batches over directories and clouds\n\n{_clouds(figures)}"
     yield "## Processes from start to end, seconds\n\n" + _table(
         ["process", "processor", "by the clock"], [[each.name, each.processor, each.wall] for each in figures.starts]
     )
@@ -128,6 +130,43 @@ def _stages(figures: Figures, engine: str) -> str:
     names = dict.fromkeys(stage.name for stage in stages)
     headings = ["stage", *(f"{bins} {role}" for bins, role in columns)]
     return _table(headings, [[name, *(values[name, *column] for column in columns)] for name in names])
+
+
+def _clouds(figures: Figures) -> str:
+    """What storages ask for of the network, and wait for."""
+    rows = [
+        [
+            each.storage,
+            each.step,
+            each.requests,
+            each.reads_of_batch,
+            each.writes_of_batch,
+            each.listings_of_batch,
+            each.kilobytes_of_batch,
+            each.round_trips,
+            each.seconds,
+            each.distant_seconds,
+        ]
+        for each in figures.cloud_steps
+    ]
+    headings = [
+        "storage",
+        "step of the first",
+        "requests",
+        "a batch: reads",
+        "writes",
+        "listings",
+        "kB",
+        "round trips",
+        "s near",
+        "s far",
+    ]
+    note = (
+        f"Of a window of {max((each.batches for each in figures.cloud_steps), default=0)} batches: its requests beside "
+        "those of its batches, those of each batch, all round trips, and the time by the clock with the server on this "
+        f"machine, and with {DISTANCE * 1e3:.0f} ms more for each round trip."
+    )
+    return f"{_table(headings, rows)}\n\n{note}"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

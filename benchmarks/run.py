@@ -34,6 +34,7 @@ def measure_all(sizes: Sizes, s3_endpoint: str | None) -> Figures:
             "wholes": list(_wholes(sizes, engines, cores)),
             "stages": [entry for engine in _with_stages(engines) for entry in _run("stages", sizes, engine=engine)],
             "small_batches": _run("small batches", sizes),
+            "cloud_steps": _run("window over clouds", sizes),
             "starts": _run("start-up", sizes),
             "memory": list(_memory(sizes, max(cores), s3_endpoint)),
         }
@@ -44,7 +45,7 @@ def datasets(sizes: Sizes, engines: list[str]) -> list[Dataset]:
     """What is to be made first, each once."""
     repeated = [repeated_packets(bins) for bins, _ in sizes.files]
     taken_in = [sizes.dataset(engine, bins) for engine in engines for bins in sizes.packets]
-    return list(dict.fromkeys([*taken_in, sizes.small_dataset, TINY, *repeated]))
+    return list(dict.fromkeys([*taken_in, sizes.small_dataset, *sizes.cloud_datasets, TINY, *repeated]))
 
 
 def _wholes(sizes: Sizes, engines: list[str], cores: list[int]) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,8 @@ class Sizes:
     summed_packets: int
     """In each batch of an aggregation with totals."""
     small_batches: int
+    cloud_batches: int
+    """In a window over the clouds' emulators."""
     starts: int
     file_megabytes: tuple[int, ...]
     """Of the packet files whose intake's memory is measured."""
@@ -58,6 +60,11 @@ class Sizes:
         """A window of many small batches."""
         return Dataset(bins=64, packets=20, batches=self.small_batches)
 
+    @property
+    def cloud_datasets(self) -> tuple[Dataset, Dataset]:
+        """A window of one such batch, and one of more: what a batch costs is in between."""
+        return replace(self.small_dataset, batches=1), replace(self.small_dataset, batches=self.cloud_batches)
+
 
 SMALL: Final = Sizes(
     name="small",
@@ -67,6 +74,7 @@ SMALL: Final = Sizes(
     summed_batches=3,
     summed_packets=400,
     small_batches=10,
+    cloud_batches=5,
     starts=1,
     file_megabytes=(4, 40),
     file_megabytes_of_few_bins=(1,),
@@ -81,6 +89,7 @@ USUAL: Final = Sizes(
     summed_batches=50,
     summed_packets=20_000,
     small_batches=900,
+    cloud_batches=20,
     starts=5,
     file_megabytes=(100, 1_000),
     file_megabytes_of_few_bins=(50,),

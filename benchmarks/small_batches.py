@@ -24,11 +24,13 @@ def measure_small_batches(sizes: Sizes) -> Iterator[SmallBatches]:
     with tempfile.TemporaryDirectory() as directory:
         processors = load_processors(write_deployment(Path(directory), dataset))
         _warm_up(dataset)
-        intake = {role: _milliseconds(lambda role=role: _take_in(processors[role], dataset), dataset) for role in ROLES}
+        intake = {role: _milliseconds(lambda role=role: take_in(processors[role], dataset), dataset) for role in ROLES}
         # The first proposes, the second decides.
-        lists = {role: _milliseconds(lambda role=role: _list(processors[role]), dataset) for role in ROLES}
+        lists = {role: _milliseconds(lambda role=role: make_list(processors[role]), dataset) for role in ROLES}
         parts: list[SumPart] = []
-        sums = {role: _milliseconds(lambda role=role: parts.append(_sum(processors[role])), dataset) for role in ROLES}
+        sums = {
+            role: _milliseconds(lambda role=role: parts.append(add_up(processors[role])), dataset) for role in ROLES
+        }
         check_sums(parts, dataset, 1)
     for role in ROLES:
         yield SmallBatches(role, dataset.batches, dataset.packets, intake[role], lists[role], sums[role])
@@ -46,19 +48,22 @@ def _milliseconds(step, dataset: Dataset) -> float:  # type: ignore[no-untyped-d
     return measure(step).processor * 1e3 / dataset.batches
 
 
-def _take_in(processor: ShareProcessor, dataset: Dataset) -> None:
+def take_in(processor: ShareProcessor, dataset: Dataset) -> None:
+    """Intake of all batches."""
     states = {outcome.state for outcome in validate_batches(processor, dataset.names())}
     if states != {BatchState.SENT}:
         raise ValueError(f"batches of {dataset} are {states}, and not all sent: remove .bench and try again")
 
 
-def _list(processor: ShareProcessor) -> None:
+def make_list(processor: ShareProcessor) -> None:
+    """The first's proposal, or the second's answer."""
     agreement = make_own_list(processor, AGGREGATION, WINDOW, None)
     if agreement.waiting or agreement.unready:
         raise ValueError(f"no list of the small batches was made: {agreement.waiting or agreement.unready}")
 
 
-def _sum(processor: ShareProcessor) -> SumPart:
+def add_up(processor: ShareProcessor) -> SumPart:
+    """The processor's sum part."""
     found = sum_window(processor, AGGREGATION, WINDOW, Override())
     if found.header is None:
         raise ValueError(f"the small batches were not summed: {found.waiting}")

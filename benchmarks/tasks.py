@@ -22,6 +22,7 @@ TASKS: Final[Mapping[str, tuple[str, str]]] = {
     "intake and aggregation": ("benchmarks.wholes", "measure_wholes"),
     "stages": ("benchmarks.stages", "measure_stages"),
     "small batches": ("benchmarks.small_batches", "measure_small_batches"),
+    "window over clouds": ("benchmarks.cloud_window", "measure_cloud_window"),
     "start-up": ("benchmarks.start_up", "measure_start_up"),
     "memory of intake": ("benchmarks.memory", "measure_intake_memory"),
     "memory of intake, cloud": ("benchmarks.memory", "measure_cloud_memory"),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmarks.figures import Agreement, Figures, Machine, Memory, SmallBatches, Stage, Start, Whole
+from benchmarks.figures import Agreement, CloudStep, Figures, Machine, Memory, SmallBatches, Stage, Start, Whole
 from benchmarks.stages import INTAKE_STAGES, SUM_STAGES
 
 AGREEMENT = 8.0
@@ -39,6 +39,12 @@ FIGURES = Figures(
         *(Stage("chosen", 64, role, name, 0.04) for role in ("pha", "facilitator") for name in SUM_STAGES),
     ],
     small_batches=[SmallBatches("pha", 900, 20, intake=1.5, lists=0.25, aggregation=0.5)],
+    cloud_steps=[
+        CloudStep("directories", "intake", 20, *[None] * 6, 0.5, None),
+        CloudStep(
+            "a server", "intake", 20, 1.0, 6.0, 4.0, 1.0, 45.6, round_trips=300, seconds=2.0, distant_seconds=8.0
+        ),
+    ],
     starts=[Start("a command", 0.25, 0.3)],
     memory=[Memory("an intake", 1000.0, 123.0)],
 )

@@ -43,12 +43,19 @@ def test_no_comparison_where_the_chosen_engine_has_no_call_like_that_it_is_scale
         ("Aggregation, with", ["chosen", "pha", "64", "1,000,000 in 50", "0.40", "0.05", "13.00", "", ""]),
         ("Stages by themselves, chosen", ["key agreement", "8.00", "8.00"]),
         ("Small batches", ["pha", "900", "20", "1.50", "0.25", "0.50", "2.25"]),
+        ("A window of small batches", ["directories", "intake", "", "", "", "", "", "", "0.50", ""]),
         ("Processes", ["a command", "0.25", "0.30"]),
         ("Memory", ["an intake", "1000", "123"]),
     ],
 )
 def test_tables(heading: str, expected: list[str]) -> None:
     assert rows(report(FIGURES), heading)[0] == expected
+
+
+def test_a_clouds_requests_and_how_long_they_are_waited_for() -> None:
+    found = rows(report(FIGURES), "A window of small batches")[1]
+    assert found == ["a server", "intake", "1.00", "6.00", "4.00", "1.00", "45.60", "300", "2.00", "8.00"]
+    assert FIGURES.cloud_steps[1].waited == 6.0 / 300
 
 
 def test_machine_and_why_it_has_no_faster_engine() -> None:
