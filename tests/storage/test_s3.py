@@ -11,7 +11,7 @@ import pytest
 from prio_assets.errors import AccessDeniedError, StorageError
 from prio_assets.storage import s3
 from prio_assets.storage.access import Access
-from prio_assets.storage.base import Store, read_bytes
+from prio_assets.storage.base import Store, check_creation, read_bytes
 from prio_assets.storage.urls import open_store
 from tests.clouds import REGION, Cloud, Clouds, s3_error
 from tests.servers.fault_proxy import Fault
@@ -314,3 +314,9 @@ def test_each_checksum_of_a_whole_object_is_verified(cloud: Cloud, store: Store,
         read_bytes(store, "name")
     cloud.proxy.set(replace(answer, body="texT", headers={f"x-amz-checksum-{field}": f"{value}-2"}))
     assert read_bytes(store, "name") == b"texT"
+
+
+def test_a_probe_that_had_to_be_repeated_accuses_nobody(cloud: Cloud, store: Store) -> None:
+    cloud.proxy.set(Fault("reset", method="PUT", skip=1))
+    check_creation(store)
+    assert cloud.proxy.applied() == 1
