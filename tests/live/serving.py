@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MOST_SECONDS = 120
@@ -26,9 +26,11 @@ def serve_ui(checkout: Path, demo: Path) -> Iterator[str]:
         wait_until_served(process, address)
         yield address
     finally:
-        process.send_signal(signal.SIGINT)
-        time.sleep(1)
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGTERM)  # to all of the group, as a terminal's Ctrl-C, which may be ignored here
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(MOST_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

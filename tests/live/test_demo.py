@@ -102,10 +102,11 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: sign
 
 
 def test_own_rows(tmp_path: Path) -> None:
-    """A person's own rows are counted to the last one."""
+    """A person's own rows are counted to the last one, in Google Cloud Storage, too."""
     (tmp_path / "rows.csv").write_text("1,0,1\n0,0,1\n1,1,1\n0,0,1\n" * 3)
+    command = [sys.executable, "-m", "prio_assets.cli.main", "demo", "--data", "rows.csv", "--directory", "my-demo"]
     result = subprocess.run(
-        [sys.executable, "-m", "prio_assets.cli.main", "demo", "--data", "rows.csv", "--directory", "my-demo"],
+        [*command, "--storage", "gcs"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
@@ -114,7 +115,8 @@ def test_own_rows(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout
-    statistics = list((tmp_path / "my-demo/buckets/portal/statistics/demo/own-data").glob("*.json"))
+    statistics = list((tmp_path / "my-demo/buckets/gcs/portal-statistics/demo/own-data").glob("*.json"))
     published = [json.loads(statistic.read_text()) for statistic in statistics]
     assert sum(each["clients"] for each in published) == 12
     assert [sum(counts) for counts in zip(*(each["sum"] for each in published), strict=True)] == [6, 3, 12]
+    assert processes_of(tmp_path) == []
