@@ -330,6 +330,8 @@ def test_a_large_upload_that_fails_at_any_step_leaves_nothing(bucket: Bucket, ki
 def test_a_large_upload_survives_a_fault_at_every_step(bucket: Bucket, kind: str) -> None:
     before = bucket.objects()
     steps = _steps_of_a_large_upload(bucket)
+    if kind == "lost" and bucket.cloud.kind == "gcs":
+        steps -= 1  # the emulator forgets an upload that is done, where Google would tell of it once more
     fault = replace(FAULTS[kind](bucket.cloud), method="PUT|POST")
     bucket.set(*(replace(fault, skip=2 * step) for step in range(steps)))
     WRITE_LARGE.run(bucket.store)
