@@ -27,11 +27,19 @@ def serve_ui(checkout: Path, demo: Path) -> Iterator[str]:
         yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)  # to all of the group, as a terminal's Ctrl-C, which may be ignored here
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(MOST_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        wait_until_ended(process.pid)
+
+
+def wait_until_ended(group: int) -> None:
+    """Return when no process of the group is left: `make` ends before what it started."""
+    deadline = time.monotonic() + MOST_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.1)
+        os.killpg(group, signal.SIGKILL)
+        raise AssertionError(f"some process was still there {MOST_SECONDS} seconds after it was asked to end")
 
 
 def wait_until_served(process: "subprocess.Popen[bytes]", address: str) -> None:
