@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.clouds import GCS, S3, Cloud, emulated
+from benchmarks.clouds import GCS, S3, Cloud, copy_all, emulated
 from benchmarks.datasets import AGGREGATION, KEPT, WINDOW, Dataset
 from benchmarks.deployment import INGESTION, Storage, load_processors, write_configuration, write_deployment
 from benchmarks.distance import Distant, at_distance
@@ -22,7 +22,6 @@ from benchmarks.small_batches import add_up, make_list, take_in
 from benchmarks.timing import measure
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.survey import survey
-from prio_assets.storage.base import copy_bytes, read_bytes
 from prio_assets.wire.records import SumPart
 
 DISTANCE: Final = 0.02
@@ -91,9 +90,7 @@ def _window(directory: Path, cloud: Cloud, server: Distant, dataset: Dataset) ->
         return {"url": cloud.url(f"{directory.name}/{role}/{bucket}"), "endpoint": server.endpoint}
 
     for role in ROLES:
-        source, target = dataset.ingestion(role), cloud.open(f"{directory.name}/{role}/{INGESTION}")
-        for name, _ in source.list(""):
-            copy_bytes(target, name, read_bytes(source, name))
+        copy_all(dataset.ingestion(role), cloud.open(f"{directory.name}/{role}/{INGESTION}"))
     file = write_configuration(directory, dataset, storage)
     server.take()
     return _pass_through(file, dataset, server.take)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from prio_assets.demo.emulators import run_gcs, run_s3
 from prio_assets.storage.access import Access
-from prio_assets.storage.base import Store
+from prio_assets.storage.base import Store, copy_bytes, read_bytes
 from prio_assets.storage.urls import open_store
 
 S3: Final = "s3"
@@ -59,6 +59,12 @@ def given_s3(endpoint: str) -> Iterator[Cloud]:
     """A server that is there already, whose credentials are in our environment."""
     with _with_environment({_ENDPOINT_VARIABLES[S3]: endpoint}):
         yield _with_bucket(S3, endpoint, endpoint)
+
+
+def copy_all(source: Store, target: Store) -> None:
+    """Copy all objects of a storage, each of them small."""
+    for name, _ in source.list(""):
+        copy_bytes(target, name, read_bytes(source, name))
 
 
 def _with_bucket(kind: str, server: str, endpoint: str) -> Cloud:

@@ -50,9 +50,9 @@ def _milliseconds(step, dataset: Dataset) -> float:  # type: ignore[no-untyped-d
 
 def take_in(processor: ShareProcessor, dataset: Dataset) -> None:
     """Intake of all batches."""
-    states = {outcome.state for outcome in validate_batches(processor, dataset.names())}
-    if states != {BatchState.SENT}:
-        raise ValueError(f"batches of {dataset} are {states}, and not all sent: remove .bench and try again")
+    for outcome in validate_batches(processor, dataset.names()):
+        if outcome.state != BatchState.SENT:
+            raise ValueError(f"a batch of {dataset} is {outcome.state}, not sent: {outcome.why or 'remove .bench'}")
 
 
 def make_list(processor: ShareProcessor) -> None:
