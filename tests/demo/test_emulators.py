@@ -8,13 +8,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from werkzeug.test import create_environ
 
 from prio_assets.demo.clouds import credentials_of_nobody
 from prio_assets.demo.emulators import run_gcs, run_s3
+from prio_assets.demo.s3_server import OneWriterAtATime
 from prio_assets.errors import ConfigurationError, OperationalError
 from prio_assets.storage.access import Access
 from prio_assets.storage.base import read_bytes
@@ -63,6 +66,21 @@ def test_of_all_that_create_an_object_one_does(cloud: str, tmp_path: Path) -> No
             created = list(pool.map(create, [name] * WRITERS, range(WRITERS)))
             assert sum(created) == 1
             assert read_bytes(store, name) == b"%d" % created.index(True)
+
+
+def test_requests_that_write_have_a_turn_each() -> None:
+    """In moto itself the moment between looking and storing is too short for a test to hit."""
+    seen = {}
+
+    def application(environ: dict[str, Any], start_response: object) -> list[bytes]:
+        seen[environ["REQUEST_METHOD"]] = served.turn.locked()
+        return []
+
+    served = OneWriterAtATime(application)
+    for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
+        served(create_environ(method=method, data=b"body"), lambda *_: None)
+    assert seen == {"GET": False, "HEAD": False, "PUT": True, "POST": True, "DELETE": True}
+    assert not served.turn.locked()
 
 
 def test_a_writer_that_never_ends_holds_up_nobody(tmp_path: Path) -> None:
