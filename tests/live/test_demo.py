@@ -77,11 +77,11 @@ def test_nothing_is_left_running(finished: FinishedDemo) -> None:
     assert processes_of(finished.directory) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "storage"), [(signal.SIGINT, "directory"), (signal.SIGTERM, "both")])
+def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: signal.Signals, storage: str) -> None:
     directory = tmp_path / "demo"
     process = subprocess.Popen(
-        [sys.executable, "-m", "prio_assets.cli.main", "demo", "--directory", str(directory)],
+        [sys.executable, "-m", "prio_assets.cli.main", "demo", "--directory", str(directory), "--storage", storage],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -89,7 +89,7 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: sign
     )
     try:
         deadline = time.monotonic() + 120
-        while len(processes_of(directory)) < 4:  # the daemon and some of its code servers
+        while len(processes_of(directory)) < 5:  # two servers of clouds, the daemon, and some of its code servers
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
