@@ -94,9 +94,3 @@ def test_a_window_with_a_late_batch_across_two_clouds(tmp_path: Path) -> None:
         str(own["facilitator"].processors["facilitator"].state)[:5],
     ]
     assert schemes == ["s3://", "gs://"]
-
-
-if __name__ == "__main__":
-    import sys
-
-    print(run_apart(Path(sys.argv[1]), Choice(sys.argv[2]), print)[0].is_exact)
