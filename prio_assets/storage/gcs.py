@@ -1,5 +1,3 @@
-# mypy: allow-untyped-calls
-# (parts of the SDK have untyped functions and say that they are typed)
 """A bucket of Google Cloud Storage as a store. Besides `prio_assets.storage.s3`, no other module knows a cloud's SDK.
 
 The SDK lists, deletes and creates. It has no stream to pull an object's bytes from one request, and none to push them
