@@ -1,8 +1,10 @@
 """A stream of an object in a cloud that goes on where its connection broke, and checks at the end what it delivered."""
 
 import io
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import sleep
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from prio_assets.errors import StorageError
@@ -14,6 +16,18 @@ SMALL_BYTES = 1 << 16
 """An object of no more bytes is read whole when it is opened, so that its connection is free for the next one."""
 
 _BUFFER_BYTES = 1 << 18
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 20.0
+"""Seconds, as the clouds' SDKs wait between their attempts at one request."""
+
+
+def pause(attempts: int) -> None:
+    """Wait before going on after so many attempts in a row that brought nothing: a random time, longer for more.
+
+    After the first there is no waiting: a connection that broke says little of the next one.
+    """
+    if attempts > 1:
+        sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempts - 2))))
 
 
 class Body(Protocol):
@@ -129,6 +143,7 @@ class _ResumingStream(io.RawIOBase):
         for attempt in range(self._attempts):
             if attempt:
                 self._body.close()
+                pause(attempt)
                 self._body = self._reopen(self._position)
             try:
                 piece = self._body.read(amount)

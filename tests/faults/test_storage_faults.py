@@ -70,7 +70,8 @@ def work_until_a_failure(deployment: Deployment) -> None:
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    monkeypatch.setattr("prio_assets.storage.gcs._FIRST_DELAY", 0.001)
+    monkeypatch.setattr("prio_assets.storage.gcs_requests.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("prio_assets.storage.streams.FIRST_PAUSE", 0)
     s3.connect.cache_clear()
 
 

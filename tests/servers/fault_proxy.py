@@ -36,7 +36,9 @@ class Fault:
     Actions: `answer` (status, body, without forwarding), `reset` (the connection, without forwarding), `cut_request`
     (reset after `size` bytes of its body, without forwarding), `lose` (forwarded, reset instead of the answer),
     `reset_body`, `truncate` and `stall` (after `size` bytes of the answer's body), `silence` (no answer at all), `slow`
-    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `hide` (names that
+    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `alter_request`
+    (a bit of that byte of its own body, before it is forwarded), `keep` (only the first `size` bytes of a chunk of a
+    resumable upload are forwarded, as if the server kept no more), `hide` (names that
     match `hidden` from a listing).
     """
 
@@ -62,14 +64,14 @@ class State:
 
     faults: list[Fault] = field(default_factory=list)
     matched: list[int] = field(default_factory=list)
-    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set(self, faults: list[Fault]) -> None:
         with self.lock:
             self.faults, self.matched, self.requests = faults, [0] * len(faults), []
 
-    def fault_of(self, method: str, target: str) -> Fault | None:
+    def fault_of(self, method: str, target: str, headers: dict[str, str]) -> Fault | None:
         """The first fault that this request gets; it is counted at all that it matches."""
         chosen = None
         with self.lock:
@@ -78,7 +80,7 @@ class State:
                     number, self.matched[index] = self.matched[index], self.matched[index] + 1
                     if number >= fault.skip and (fault.times < 0 or number < fault.skip + fault.times):
                         chosen = chosen or fault
-            self.requests.append((method, target, chosen.action if chosen else ""))
+            self.requests.append((method, target, chosen.action if chosen else "", headers))
         return chosen
 
 
@@ -121,7 +123,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith(CONTROL):
             self._control()
             return
-        fault = self.server.state.fault_of(self.command, self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        fault = self.server.state.fault_of(self.command, self.path, headers)
         action = fault.action if fault else ""
         if fault and action == "cut_request":
             self._read(min(fault.size, self._content_length()))
@@ -133,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault and action == "answer":
             self._deliver(Answer(fault.status, list(fault.headers.items()), fault.body.encode()), None)
         else:
-            answer = self._forward(body)
+            answer = self._forward(self._changed(body, fault))
             if action == "lose":
                 self._reset()
             elif action == "silence":
@@ -169,6 +172,17 @@ class Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             pass
         return b"".join(pieces)
+
+    def _changed(self, body: bytes, fault: Fault | None) -> bytes:
+        """The request's body as it is forwarded."""
+        if fault and fault.action == "alter_request":
+            return with_altered_byte(body, fault.size)
+        if fault and fault.action == "keep":
+            first = re.search(r"[0-9]+", self.headers["Content-Range"])
+            assert first
+            self.headers.replace_header("Content-Range", f"bytes {first[0]}-{int(first[0]) + fault.size - 1}/*")
+            return body[: fault.size]
+        return body
 
     def _forward(self, body: bytes) -> Answer:
         connection = HTTPConnection(self.server.upstream)
@@ -243,14 +257,18 @@ class Handler(BaseHTTPRequestHandler):
 def changed(answer: Answer, fault: Fault | None) -> Answer:
     """The answer with a wrong byte, or without some of the names that it lists."""
     if fault and fault.action == "alter" and answer.body:
-        body = bytearray(answer.body)
-        body[fault.size] ^= 1
-        return Answer(answer.status, answer.headers, bytes(body))
+        return Answer(answer.status, answer.headers, with_altered_byte(answer.body, fault.size))
     if fault and fault.action == "hide":
         answer = unpacked(answer)
         hide = hide_in_json if answer.body.lstrip().startswith(b"{") else hide_in_xml
         return Answer(answer.status, answer.headers, hide(answer.body, re.compile(fault.hidden)))
     return answer
+
+
+def with_altered_byte(body: bytes, place: int) -> bytes:
+    altered = bytearray(body)
+    altered[place] ^= 1
+    return bytes(altered)
 
 
 def unpacked(answer: Answer) -> Answer:

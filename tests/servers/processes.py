@@ -16,11 +16,12 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Seen(NamedTuple):
-    """A request at a server, and what was done to it ("": nothing)."""
+    """A request at a server, what was done to it ("": nothing), and its headers by their names in lower case."""
 
     method: str
     target: str
     action: str
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from prio_assets.errors import AccessDeniedError, ObjectMissingError, StorageError
-from prio_assets.storage import gcs, s3
+from prio_assets.storage import gcs_upload, s3
 from prio_assets.storage.access import Access
 from prio_assets.storage.base import Store, copy_bytes, read_bytes
 from prio_assets.storage.urls import open_store
@@ -117,6 +117,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDKs wait between attempts as they are made to; here nobody has to."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     monkeypatch.setattr("google.api_core.retry.retry_unary.exponential_sleep_generator", lambda *_, **__: repeat(0))
+    monkeypatch.setattr("prio_assets.storage.streams.FIRST_PAUSE", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,7 @@ def _new_clients() -> None:
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uploads in parts as small as the servers allow."""
     monkeypatch.setattr(s3, "PART_BYTES", 5 << 20)
-    monkeypatch.setattr(gcs, "CHUNK_BYTES", 1 << 21)
+    monkeypatch.setattr(gcs_upload, "CHUNK_BYTES", 1 << 21)
 
 
 FAULTS = {

@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from prio_assets.errors import StorageError
-from prio_assets.storage import gcs
+from prio_assets.storage import gcs_upload
 from prio_assets.storage.access import Access
 from prio_assets.storage.base import read_bytes
 from prio_assets.storage.urls import open_store
@@ -27,6 +27,7 @@ def cloud(clouds: Clouds) -> GcsCloud:
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("google.api_core.retry.retry_unary.exponential_sleep_generator", lambda *_, **__: repeat(0))
+    monkeypatch.setattr("prio_assets.storage.streams.FIRST_PAUSE", 0)
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
@@ -63,7 +64,7 @@ def test_an_object_that_is_stored_compressed_is_read_as_it_is_stored(cloud: GcsC
 
 @pytest.mark.parametrize("size", [1 << 18, (1 << 18) + 1, 3 << 18])
 def test_chunks_make_up_the_object(cloud: GcsCloud, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(gcs, "CHUNK_BYTES", 1 << 18)
+    monkeypatch.setattr(gcs_upload, "CHUNK_BYTES", 1 << 18)
     url = cloud.create_bucket()
     data = bytes(range(251)) * (size // 251 + 1)
     with cloud.open_through_proxy(url).write("large") as stream:
@@ -77,7 +78,7 @@ def test_chunks_make_up_the_object(cloud: GcsCloud, monkeypatch: pytest.MonkeyPa
 def test_an_upload_that_arrives_altered_is_an_error_and_is_deleted(
     cloud: GcsCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gcs, "CHUNK_BYTES", 1 << 18)
+    monkeypatch.setattr(gcs_upload, "CHUNK_BYTES", 1 << 18)
     url = cloud.create_bucket()
     cloud.proxy.set(Fault("lose", method="PUT"))  # this server, unlike the cloud, appends what it gets a second time
     with pytest.raises(StorageError, match="large"), cloud.open_through_proxy(url).write("large") as stream:
@@ -86,7 +87,7 @@ def test_an_upload_that_arrives_altered_is_an_error_and_is_deleted(
 
 
 def test_the_address_of_an_upload_is_in_no_message(cloud: GcsCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gcs, "CHUNK_BYTES", 1 << 18)
+    monkeypatch.setattr(gcs_upload, "CHUNK_BYTES", 1 << 18)
     store = cloud.open_through_proxy(cloud.create_bucket(), attempts=2)
     cloud.proxy.set(Fault("answer", method="PUT", status=503, times=-1))
     with pytest.raises(StorageError) as raised, store.write("large") as stream:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from prio_assets.errors import StorageError
 from prio_assets.storage.access import Access
-from prio_assets.storage.gcs import connect
+from prio_assets.storage.gcs import client_of
 from prio_assets.storage.urls import open_store
 from tests.clouds import Clouds
 from tests.servers.google_server import REFUSED, SUBJECT_TOKEN
@@ -54,9 +54,9 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("HTTPS_PROXY", endpoint)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         write_credentials(tmp_path, monkeypatch)
-        connect.cache_clear()
+        client_of.cache_clear()
         yield endpoint
-        connect.cache_clear()
+        client_of.cache_clear()
 
 
 def write_credentials(directory: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
