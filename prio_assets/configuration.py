@@ -27,6 +27,7 @@ from prio_assets.settings import (
     Labels,
     PacketPublicKey,
     PartyName,
+    PositiveDuration,
     PublicKeys,
     SecretReferences,
     Section,
@@ -40,11 +41,13 @@ from prio_assets.settings import (
     public_text,
 )
 from prio_assets.storage.base import Store
-from prio_assets.storage.urls import SDK_CLIENTS, Clients, overlap
+from prio_assets.storage.urls import SDK_CLIENTS, Bucket, Clients, overlap
 from prio_assets.wire.batches import NUMBER_OF_SERVERS
 from prio_assets.wire.records import Parameters
 
 DAY = timedelta(days=1)
+LOOK_EVERY = timedelta(seconds=1)
+LOOK_AT_BUCKETS_EVERY = timedelta(seconds=30)  # each request is charged for there
 PROBLEMS = {
     "missing": "missing; add it",
     "too_short": "empty; give at least one",
@@ -100,6 +103,7 @@ class Party(Section):
     period: Duration
     first_window: Time
     grace: Duration
+    look_every: PositiveDuration | None = None
 
     @model_validator(mode="after")
     def check_windows(self) -> Self:
@@ -115,6 +119,14 @@ class Party(Section):
     @property
     def schedule(self) -> Instance:
         return Instance(self.instance, self.period, self.first_window)
+
+    @property
+    def look_interval(self) -> timedelta:
+        """How much time there is between two looks of a sensor at the storages, at least."""
+        if self.look_every is not None:
+            return self.look_every
+        storages = (value for _, value in self if isinstance(value, StorageSettings))
+        return LOOK_AT_BUCKETS_EVERY if any(isinstance(each.place, Bucket) for each in storages) else LOOK_EVERY
 
 
 class ProcessorStores(NamedTuple):

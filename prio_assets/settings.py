@@ -123,11 +123,11 @@ def resolve_url(url: str, info: ValidationInfo) -> str:
     return resolve_path(url, info) if url and is_path(url) else url
 
 
-def check_timeout(timeout: timedelta) -> timedelta:
-    """No time at all would make every request fail."""
-    if not timeout:
+def check_positive(duration: timedelta) -> timedelta:
+    """With no time at all every request would fail, and looks would have no pause between them."""
+    if not duration:
         raise problem("no time at all; give at least 1s")
-    return timeout
+    return duration
 
 
 def as_tuple(value: object) -> object:
@@ -172,7 +172,7 @@ Endpoint = Annotated[str, AfterValidator(as_problem(check_endpoint))]
 RoleArn = Annotated[str, AfterValidator(as_problem(check_role))]
 ExternalId = Annotated[str, AfterValidator(as_problem(check_external_id))]
 ServiceAccount = Annotated[str, AfterValidator(as_problem(check_service_account))]
-Timeout = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(check_timeout)]
+PositiveDuration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(check_positive)]
 PublicKeys = Annotated[
     dict[str, Annotated[EllipticCurvePublicKey, BeforeValidator(parse_public_key)]], Field(min_length=1)
 ]
@@ -209,8 +209,8 @@ class StorageSettings(Section):
     profile: str | None = Field(default=None, min_length=1)
     impersonate: ServiceAccount | None = None
     attempts: int = Field(default=AMBIENT.attempts, ge=1, le=20)
-    connect_timeout: Timeout = timedelta(seconds=AMBIENT.connect_timeout)
-    read_timeout: Timeout = timedelta(seconds=AMBIENT.read_timeout)
+    connect_timeout: PositiveDuration = timedelta(seconds=AMBIENT.connect_timeout)
+    read_timeout: PositiveDuration = timedelta(seconds=AMBIENT.read_timeout)
 
     @model_validator(mode="before")
     @classmethod

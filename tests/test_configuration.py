@@ -128,6 +128,24 @@ def test_defaults(load: Any, content: dict[str, Any]) -> None:
     assert pha.single_object_validations is True
 
 
+@pytest.mark.parametrize("bucket", ["s3://eu-west-1/bucket", "gs://bucket"])
+@pytest.mark.parametrize("path", ["processors.pha.peer_bucket", "portal.statistics"])
+def test_buckets_are_looked_at_less_often(load: Any, content: dict[str, Any], path: str, bucket: str) -> None:
+    """There each request is charged for; a party that has directories alone is not held back by another one."""
+
+    def intervals() -> dict[str, int]:
+        found = load(content)
+        parties = {**found.processors, "portal": found.portal}
+        return {name: party.look_interval.seconds for name, party in parties.items()}
+
+    assert intervals() == {"pha": 1, "facilitator": 1, "portal": 1}
+    put(content, path, bucket)
+    party = "portal" if path.startswith("portal") else "pha"
+    assert intervals() == {"pha": 1, "facilitator": 1, "portal": 1} | {party: 30}
+    put(content, f"{path.rpartition('.')[0]}.look_every", "5s")
+    assert intervals() == {"pha": 1, "facilitator": 1, "portal": 1} | {party: 5}
+
+
 def test_expected_parameters(load: Any, content: dict[str, Any]) -> None:
     pha = load(content).processors["pha"]
     assert pha.expected_parameters("kittens-seen") == Parameters(2, 12, PRIME, 2, 1)
@@ -290,6 +308,7 @@ BAD_SETTINGS = [
         1.5,
         "processors.pha.undecryptable_limit: should be less than or equal to 1",
     ),
+    ("processors.pha.look_every", 0, "processors.pha.look_every: no time at all; give at least 1s"),
     ("processors.pha.instance", "us/ct", "processors.pha.instance: not an instance name; use letters, "),
     ("processors.pha.instance", "ledger", "processors.pha.instance: reserved for other objects of the state storage"),
     ("processors.pha.state", "", "processors.pha.state: a storage URL is empty: write s3://region/bucket/prefix, "),

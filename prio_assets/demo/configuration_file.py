@@ -44,6 +44,7 @@ def configuration_text(plan: Plan, keys: PublicKeys, storages: Storages = DIRECT
             about=about,
             minimum_clients=min(USUAL_MINIMUM_CLIENTS, smallest),
             aggregations=aggregations,
+            look_every=_look_every_text(storages, "    "),
             peer_signing=keys.signing[peer],
             **{bucket.replace("-", "_"): storages.text(name, bucket) for bucket in BUCKETS[name]},
             peer_bucket=storages.text(peer, "peer-validations"),
@@ -54,7 +55,11 @@ def configuration_text(plan: Plan, keys: PublicKeys, storages: Storages = DIRECT
         )
     )
     labels = "".join(_labels_text(topic.name, topic.labels) for topic in plan.topics if topic.labels)
-    parties = processors + PORTAL.format(**common, labels=labels) + INGESTOR.format(**common)
+    parties = (
+        processors
+        + PORTAL.format(**common, labels=labels, look_every=_look_every_text(storages, "  "))
+        + INGESTOR.format(**common)
+    )
     for cloud, endpoint in storages.endpoints.items():
         parties = _named_once(parties, f"endpoint: {endpoint}", cloud)
     about = ABOUT_CLOUDS if storages.endpoints else ""
@@ -70,6 +75,10 @@ def _named_once(text: str, setting: str, name: str) -> str:
 
 def _aggregation_text(topic: Topic) -> str:
     return f"\n      {topic.name}: {{bins: {topic.bins}, epsilon: {EPSILON}}}"
+
+
+def _look_every_text(storages: Storages, indent: str) -> str:
+    return f"\n{indent}look_every: 1s  # left out it is 30s, as clouds charge for looks" if storages.endpoints else ""
 
 
 def _labels_text(name: str, labels: Sequence[str]) -> str:
@@ -129,7 +138,7 @@ PROCESSOR = """
     grace: 0  # a window is summed so long after its end at the earliest ...
     patience: 1h  # ... and doesn't wait longer than this for what only one processor has
     late_limit: 3h  # batches so late still count, in a later window
-    intake_max_age: 1d  # older batches are not looked for
+    intake_max_age: 1d  # older batches are not looked for{look_every}
     minimum_clients: {minimum_clients}  # no sum over fewer people leaves this processor
     peer_has_lists: true  # false for a peer that runs the reference implementation
 
@@ -149,7 +158,7 @@ portal:
   instance: {instance}
   period: {period}
   first_window: {first_window}
-  grace: 10m  # one part without the other for so long is reported
+  grace: 10m  # one part without the other for so long is reported{look_every}
   pha_sum_parts: {pha_sum_parts}
   facilitator_sum_parts: {facilitator_sum_parts}
   statistics: {portal_statistics}

@@ -113,7 +113,7 @@ def test_a_peer_without_lists_has_no_lists_in_the_graph(tmp_path: Path, keys: di
     assert deps["sum_parts"] == {"own_validations", "peer_validations"}
 
 
-def test_sensors_run_from_the_start_and_often(configured: Deployment) -> None:
+def test_sensors_run_from_the_start_and_at_every_tick(configured: Deployment) -> None:
     sensors = [sensor for party in PARTIES for sensor in getattr(definitions, party).sensors or []]
     assert {sensor.name for sensor in sensors} == {
         "pha_discovery",
@@ -124,6 +124,21 @@ def test_sensors_run_from_the_start_and_often(configured: Deployment) -> None:
     }
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors)
     assert all(sensor.minimum_interval_seconds == 1 for sensor in sensors)
+
+
+@pytest.mark.parametrize("party", ["pha", "portal"])
+def test_sensors_look_as_often_as_is_configured(deployment: Deployment, party: str) -> None:
+    content = yaml.safe_load(deployment.path.read_text())
+    (content["portal"] if party == "portal" else content["processors"][party])["look_every"] = "90s"
+    deployment.path.write_text(yaml.safe_dump(content))
+    intervals = {
+        sensor.name: sensor.minimum_interval_seconds
+        for name in PARTIES
+        for sensor in definitions.definitions_of(name, deployment.configuration, deployment.path).sensors or []
+    }
+    assert {name for name, seconds in intervals.items() if seconds == 90} == {
+        name for name in intervals if name.startswith(f"{party}_")
+    }
 
 
 def test_no_check_blocks(configured: Deployment) -> None:

@@ -27,7 +27,7 @@ def portal_sensor(settings: PortalConfiguration) -> dg.SensorDefinition:
         description="Reports the sum parts that arrive and what is wrong with them, and requests a run for each window "
         "that has both and no statistic.",
         asset_selection=dg.AssetSelection.assets(asset_keys[AGGREGATES]),
-        minimum_interval_seconds=1,
+        minimum_interval_seconds=int(settings.look_interval.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, portal: PortalResource) -> dg.SensorResult:

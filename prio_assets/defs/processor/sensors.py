@@ -30,7 +30,7 @@ def discovery_sensor(settings: ProcessorConfiguration) -> dg.SensorDefinition:
         name=f"{settings.name}_discovery",
         description="Finds aggregations, batches, the other processor's validations and lists, and reports them when "
         "they change; and what is wrong with them.",
-        minimum_interval_seconds=1,
+        minimum_interval_seconds=int(settings.look_interval.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def discovery(context: dg.SensorEvaluationContext, processor: ShareProcessorResource) -> dg.SensorResult:
@@ -66,7 +66,7 @@ def runs_sensor(settings: ProcessorConfiguration, peer: str | None) -> dg.Sensor
         description="Derives from storage what is to do, and requests a run for what can be done now: one for each "
         "asset and partition, not while one is active, and not again for the same once it ended well.",
         asset_selection=dg.AssetSelection.assets(*(keys[asset] for asset in (OWN_VALIDATIONS, *lists, SUM_PARTS))),
-        minimum_interval_seconds=1,
+        minimum_interval_seconds=int(settings.look_interval.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def runs(context: dg.SensorEvaluationContext, processor: ShareProcessorResource) -> dg.SensorResult:
