@@ -12,6 +12,7 @@ import urllib3
 from google.api_core.exceptions import GoogleAPICallError, NotFound, from_http_response
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation, TransportError
 from google.cloud.storage.exceptions import InvalidResponse
+from urllib3.exceptions import NewConnectionError
 
 from prio_assets.errors import AccessDeniedError, StorageError, quoted
 from prio_assets.storage.access import Access
@@ -35,7 +36,7 @@ _ENDED_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """TLS over a connection that broke, which passes, unlike all else that is wrong with it."""
 
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
-_UNCONNECTED = (ConnectionRefusedError, urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
+_UNCONNECTED = (ConnectionRefusedError, NewConnectionError, urllib3.exceptions.ProxyError)
 
 
 class TakenError(StorageError):
@@ -122,8 +123,8 @@ class Failures:
     def _unanswered(self, place: str, error: Exception) -> StorageError:
         attempts = f"({_kind(error)}), {self.access.attempts} times in a row"
         causes = list(_causes(error))
-        # Connecting that took too long counts as a failed connection to urllib3, too.
-        if any(isinstance(cause, _TIMEOUTS) for cause in causes):
+        # To urllib3 every connection that could not be made is one that took too long.
+        if any(isinstance(cause, _TIMEOUTS) and not isinstance(cause, NewConnectionError) for cause in causes):
             return StorageError(
                 f"{place}: {self._server} does not answer in time {attempts}: check the endpoint and the network, "
                 "raise connect_timeout and read_timeout, or try later"

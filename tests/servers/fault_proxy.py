@@ -25,6 +25,7 @@ S3 = "http://s3.amazonaws.com/doc/2006-03-01/"
 ET.register_namespace("", S3)
 CONTROL = "/-/"
 LONGEST_STALL = 30
+SHOWN_BYTES = 500
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect", "date", "server"}
 
 
@@ -36,10 +37,9 @@ class Fault:
     Actions: `answer` (status, body, without forwarding), `reset` (the connection, without forwarding), `cut_request`
     (reset after `size` bytes of its body, without forwarding), `lose` (forwarded, reset instead of the answer),
     `reset_body`, `truncate` and `stall` (after `size` bytes of the answer's body), `silence` (no answer at all), `slow`
-    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `alter_request`
-    (a bit of that byte of its own body, before it is forwarded), `keep` (only the first `size` bytes of a chunk of a
-    resumable upload are forwarded, as if the server kept no more), `hide` (names that
-    match `hidden` from a listing).
+    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `keep` (only the
+    first `size` bytes of a chunk of a resumable upload are forwarded, as if the server kept no more), `hide` (names
+    that match `hidden` from a listing).
     """
 
     action: str
@@ -59,20 +59,31 @@ class Fault:
 
 
 @dataclass
+class Request:
+    """A request as it came, what was done to it, and how its body begins."""
+
+    method: str
+    target: str
+    action: str
+    headers: dict[str, str]
+    beginning: str = ""
+
+
+@dataclass
 class State:
     """The faults that are set, how many requests matched each, and all requests with what was done to them."""
 
     faults: list[Fault] = field(default_factory=list)
     matched: list[int] = field(default_factory=list)
-    requests: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
+    requests: list["Request"] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set(self, faults: list[Fault]) -> None:
         with self.lock:
             self.faults, self.matched, self.requests = faults, [0] * len(faults), []
 
-    def fault_of(self, method: str, target: str, headers: dict[str, str]) -> Fault | None:
-        """The first fault that this request gets; it is counted at all that it matches."""
+    def take(self, method: str, target: str, headers: dict[str, str]) -> tuple[Request, Fault | None]:
+        """Note a request; with the first fault that it gets. It is counted at all that it matches."""
         chosen = None
         with self.lock:
             for index, fault in enumerate(self.faults):
@@ -80,8 +91,9 @@ class State:
                     number, self.matched[index] = self.matched[index], self.matched[index] + 1
                     if number >= fault.skip and (fault.times < 0 or number < fault.skip + fault.times):
                         chosen = chosen or fault
-            self.requests.append((method, target, chosen.action if chosen else "", headers))
-        return chosen
+            request = Request(method, target, chosen.action if chosen else "", headers)
+            self.requests.append(request)
+        return request, chosen
 
 
 @dataclass
@@ -124,13 +136,14 @@ class Handler(BaseHTTPRequestHandler):
             self._control()
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        fault = self.server.state.fault_of(self.command, self.path, headers)
+        request, fault = self.server.state.take(self.command, self.path, headers)
         action = fault.action if fault else ""
         if fault and action == "cut_request":
             self._read(min(fault.size, self._content_length()))
             self._reset()
             return
         body = self._body()
+        request.beginning = body[:SHOWN_BYTES].decode("latin-1")
         if action == "reset":
             self._reset()
         elif fault and action == "answer":
@@ -150,7 +163,9 @@ class Handler(BaseHTTPRequestHandler):
         state, body = self.server.state, self._body()
         if self.command == "POST":
             state.set([Fault(**fault) for fault in json.loads(body)])
-        shown = json.dumps({"matched": state.matched, "requests": state.requests}).encode()
+        shown = json.dumps(
+            {"matched": state.matched, "requests": [vars(request) for request in state.requests]}
+        ).encode()
         self._deliver(Answer(200, [("Content-Type", "application/json")], shown), None)
 
     def _content_length(self) -> int:
@@ -175,8 +190,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def _changed(self, body: bytes, fault: Fault | None) -> bytes:
         """The request's body as it is forwarded."""
-        if fault and fault.action == "alter_request":
-            return with_altered_byte(body, fault.size)
         if fault and fault.action == "keep":
             first = re.search(r"[0-9]+", self.headers["Content-Range"])
             assert first
@@ -257,18 +270,14 @@ class Handler(BaseHTTPRequestHandler):
 def changed(answer: Answer, fault: Fault | None) -> Answer:
     """The answer with a wrong byte, or without some of the names that it lists."""
     if fault and fault.action == "alter" and answer.body:
-        return Answer(answer.status, answer.headers, with_altered_byte(answer.body, fault.size))
+        body = bytearray(answer.body)
+        body[fault.size] ^= 1
+        return Answer(answer.status, answer.headers, bytes(body))
     if fault and fault.action == "hide":
         answer = unpacked(answer)
         hide = hide_in_json if answer.body.lstrip().startswith(b"{") else hide_in_xml
         return Answer(answer.status, answer.headers, hide(answer.body, re.compile(fault.hidden)))
     return answer
-
-
-def with_altered_byte(body: bytes, place: int) -> bytes:
-    altered = bytearray(body)
-    altered[place] ^= 1
-    return bytes(altered)
 
 
 def unpacked(answer: Answer) -> Answer:

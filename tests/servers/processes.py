@@ -16,12 +16,13 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Seen(NamedTuple):
-    """A request at a server, what was done to it ("": nothing), and its headers by their names in lower case."""
+    """A request at a server, what was done to it ("": nothing), its headers by lower names, and how its body begins."""
 
     method: str
     target: str
     action: str
     headers: dict[str, str]
+    beginning: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class FaultProxy:
 
     def requests(self) -> list[Seen]:
         """All requests since the last `set`."""
-        return [Seen(*seen) for seen in self._control()["requests"]]
+        return [Seen(**seen) for seen in self._control()["requests"]]
 
     def applied(self) -> int:
         """How many of them got a fault."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from prio_assets.errors import StorageError
+from prio_assets.storage import streams
 from prio_assets.storage.streams import SMALL_BYTES, Checksum, open_stream
 
 LARGE = bytes(range(256)) * 1024
@@ -49,6 +50,15 @@ class Answer:
         self.source.closed += 1
 
 
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it would have waited, at most."""
+    waited: list[float] = []
+    monkeypatch.setattr(streams, "sleep", waited.append)
+    monkeypatch.setattr("random.uniform", lambda _, longest: longest)
+    return waited
+
+
 def stream(
     source: Source, *, size: int | None = None, expected: bytes | None = None, attempts: int = 3
 ) -> io.BufferedIOBase:
@@ -79,6 +89,14 @@ def test_it_gives_up_without_progress(data: bytes, with_exception: bool) -> None
     with pytest.raises(StorageError, match=f"s3://b/name: .* at byte 1500 of {len(data)}, 3 times in a row"):
         stream(source).read()
     assert source.offsets == [0, 1500, 1500]
+
+
+def test_it_waits_longer_each_time_that_nothing_came(pauses: list[float]) -> None:
+    """And goes on at once where the answer before gave something: a server that starts anew is not asked in vain."""
+    source = Source(LARGE, [70_000, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+    with stream(source, attempts=9) as opened:
+        assert opened.read() == LARGE
+    assert pauses == [1, 2, 4, 1, 2, 4, 8, 16, 20, 20]
 
 
 def test_nothing_is_read_after_a_failure() -> None:
