@@ -1,10 +1,14 @@
 """How a storage in a cloud is reached, and as whom. What is not given is left to the cloud's SDK."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from prio_assets.errors import ConfigurationError
+
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A name, or an address of version 4 or 6."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Access:
 
     endpoint: str | None = None
     assume_role: str | None = None
-    external_id: str | None = None
+    external_id: str | None = field(default=None, repr=False)
     profile: str | None = None
     impersonate: str | None = None
     attempts: int = 6
@@ -35,13 +39,14 @@ def check_endpoint(endpoint: str) -> str:
     """The root of a server, without a final '/'. Whatever else stands in it may be a secret, and is not repeated."""
     try:
         parts = urlsplit(endpoint)
+        has_host = parts.hostname and _HOST.fullmatch(parts.hostname)
         has_more = parts.path.strip("/") or parts.query or parts.fragment or re.search(r"[\s@\\]", endpoint)
-        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not has_more
+        is_valid = parts.scheme in ("http", "https") and has_host and parts.port != 0 and not has_more
     except ValueError:
         is_valid = False
     if not is_valid:
         raise ConfigurationError(
-            "not the address of a server; write https://host or https://host:port, and nothing else"
+            "not the address of a server; write https://host or https://host:port, and nothing else; a _ is in no host"
         )
     return endpoint.rstrip("/")
 

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from prio_assets.errors import ConfigurationError
+from prio_assets.errors import ConfigurationError, quoted
 from prio_assets.storage.access import AMBIENT, Access
 from prio_assets.storage.base import Store
 from prio_assets.storage.local import LocalStore
+from prio_assets.storage.names import is_name
 
 if TYPE_CHECKING:
     from google.cloud.storage import Client
     from types_boto3_s3 import S3Client
 
+MOST_PREFIX_CHARACTERS = 200
+"""The names of our objects come behind it, and the clouds take 1024 bytes for both."""
+
 FORMS = "write s3://region/bucket/prefix, gs://bucket/prefix, or the path of a directory"
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|.*://")
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:|.*://", re.DOTALL)
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 _REGION_OF_ENDPOINT = re.compile(r"[a-z0-9-]+")
 _S3_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -65,7 +69,7 @@ def _sdk(package: str) -> Iterator[None]:
 
 def _s3_client(region: str, access: Access) -> "S3Client":
     with _sdk("boto3"):
-        from prio_assets.storage.s3 import connect  # noqa: PLC0415
+        from prio_assets.storage.s3_client import connect  # noqa: PLC0415
 
         return connect(region, access)
 
@@ -114,6 +118,8 @@ def parse_url(url: str, access: Access = AMBIENT) -> Directory | Bucket:
         _refuse_settings(url, access, _SETTINGS)
         return Directory(Path(url))
     scheme, _, rest = url.partition(":")
+    if scheme in ("file", "s3", "gs"):
+        _refuse_credentials(scheme, rest)
     if scheme == "file":
         _refuse_settings(url, access, _SETTINGS)
         return Directory(_file_path(url))
@@ -124,7 +130,9 @@ def parse_url(url: str, access: Access = AMBIENT) -> Directory | Bucket:
         _refuse_settings(url, access, _S3_SETTINGS)
         return _gcs_bucket(url, rest[2:], access.endpoint)
     # Whatever stands behind an unknown scheme may be a secret.
-    raise ConfigurationError(f"{scheme}: is not the beginning of a storage URL: {FORMS} (./ before one with a colon)")
+    raise ConfigurationError(
+        f"{quoted(scheme)} is not the beginning of a storage URL: {FORMS} (./ before one with a colon)"
+    )
 
 
 def overlap(first: Directory | Bucket, second: Directory | Bucket) -> bool:
@@ -152,41 +160,54 @@ def _refuse_settings(url: str, access: Access, names: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{url}: external_id is for the role in assume_role; give it, or remove external_id")
 
 
+def _refuse_credentials(scheme: str, rest: str) -> None:
+    """A user's password or a signed address would be shown wherever the URL is; so it is not repeated here."""
+    if re.search(r"[?#@]", rest):
+        raise ConfigurationError(
+            f"a URL that begins with {scheme}: holds ?, # or @; credentials stand in none: {FORMS}"
+        )
+
+
 def _file_path(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query or parts.fragment:
-        raise ConfigurationError(f"{url}: not the URL of a directory here; write file:///path, or the path alone")
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.netloc in ("", "localhost") and parts.path.startswith("/")
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ConfigurationError(
+            f"{quoted(url)}: not the URL of a directory here; write file:///path, or the path alone"
+        )
     return Path(url2pathname(parts.path))
 
 
 def _s3_bucket(url: str, rest: str, endpoint: str | None) -> Bucket:
+    form = "s3://region/bucket/prefix"
     region, _, rest = rest.partition("/")
     name, _, prefix = rest.partition("/")
     pattern = _REGION_OF_ENDPOINT if endpoint else _REGION
     if not pattern.fullmatch(region):
-        raise ConfigurationError(
-            f"{_without_secret(url)}: its first part is no region; write s3://region/bucket/prefix"
-        )
+        raise ConfigurationError(f"{quoted(url)}: its first part is no region; write {form}")
     if not _S3_BUCKET.fullmatch(name):
-        raise ConfigurationError(f"{_without_secret(url)}: no bucket's name; write s3://region/bucket/prefix")
-    return Bucket(region, name, _normal_prefix(url, prefix), endpoint)
+        raise ConfigurationError(f"{quoted(url)}: no bucket's name; write {form}")
+    return Bucket(region, name, _normal_prefix(url, prefix, form), endpoint)
 
 
 def _gcs_bucket(url: str, rest: str, endpoint: str | None) -> Bucket:
+    form = "gs://bucket/prefix"
     name, _, prefix = rest.partition("/")
     if not _GCS_BUCKET.fullmatch(name):
-        raise ConfigurationError(f"{_without_secret(url)}: no bucket's name; write gs://bucket/prefix")
-    return Bucket(None, name, _normal_prefix(url, prefix), endpoint)
+        raise ConfigurationError(f"{quoted(url)}: no bucket's name; write {form}")
+    return Bucket(None, name, _normal_prefix(url, prefix, form), endpoint)
 
 
-def _normal_prefix(url: str, prefix: str) -> str:
+def _normal_prefix(url: str, prefix: str, form: str) -> str:
     """Without or with a final '/', a prefix is the same folder."""
-    components = prefix.removesuffix("/").split("/") if prefix else []
-    if any(component in ("", ".", "..") for component in components):
-        raise ConfigurationError(f"{url}: a part of its prefix is empty, . or ..; write gs://bucket/one/two")
-    return "".join(f"{component}/" for component in components)
-
-
-def _without_secret(url: str) -> str:
-    """Of a URL with a user's name and password, what may be shown."""
-    return re.sub(r"//[^/]*@", "//…@", url)
+    folder = prefix.removesuffix("/")
+    if not prefix:
+        return ""
+    if not (is_name(folder) and folder.isprintable() and len(folder) <= MOST_PREFIX_CHARACTERS):
+        raise ConfigurationError(
+            f"{quoted(url)}: its prefix is too long, or a part of it is empty, . or .. or unprintable; write {form}"
+        )
+    return f"{folder}/"

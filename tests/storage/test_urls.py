@@ -48,7 +48,16 @@ def test_another_server_may_have_regions_of_its_own() -> None:
         *("", "http://localhost", "qq://bucket", "S3://bucket", "://x", "s3:/us-west-2/bucket", "gs:bucket"),
         *("gcs://bucket", "s3://", "s3://us-west-2", "s3://bucket/prefix", "s3://us-west-2/UPPER", "s3://us-west-2/ab"),
         *("gs://", "gs:///prefix", "gs://b", "gs://bucket//x", "gs://bucket/..", "s3://us-west-2/bucket/a//b"),
-        *("file:relative", "file://host/path", "file:///a?b", "a:b", "C:\\windows"),
+        *("file:relative", "file://host/path", "file:///a?b", "a:b", "C:\\windows", "file://[::1/x"),
+        *(
+            "\ns3://us-west-2/bucket",
+            "\n://",
+            " gs://bucket",
+            "gs://bucket/\udcff",
+            "gs://bucket/a\0b",
+            "gs://bucket/a\nb",
+        ),
+        *("gs://bucket/" + 201 * "a", "gs://bucket/" + 33 * "/a"),
     ],
 )
 def test_anything_else_is_refused(url: str) -> None:
@@ -56,7 +65,14 @@ def test_anything_else_is_refused(url: str) -> None:
         parse_url(url)
 
 
-@pytest.mark.parametrize("url", ["s3://name:secret@us-west-2/bucket", "gs://name:secret@bucket", "https://a:secret@b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("s3://name:secret@us-west-2/bucket", "gs://name:secret@bucket", "https://a:secret@b", "s3://a:x/secret@b/c"),
+        *("file://a:secret@host/path", "file:///a?token=secret", "gs://bucket?key=secret", "gs://bucket/a#secret"),
+        *("s3://us-west-2/bucket/name:secret@x//y", "s3://us-west-2/bucket/a?X-Amz-Signature=secret"),
+    ],
+)
 def test_a_secret_in_a_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         parse_url(url)
