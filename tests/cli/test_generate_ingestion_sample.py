@@ -182,7 +182,11 @@ SIZES = {"dimension": 2, "packet_count": 1}
         (SIZES | {"batch_signing_private_key_identifier": None}, 2, "--batch-signing-private-key-identifier"),
         (SIZES | {"pha_ecies_public_key": "AAAA"}, 1, "packet encryption key"),
         (SIZES | {"peer_output": None}, 2, "Missing option '--peer-output'"),
-        (SIZES | {"peer_output": "s3://region/bucket"}, 1, "s3://region/bucket: its first part is no region; write s3"),
+        (
+            SIZES | {"peer_output": "s3://region/bucket"},
+            1,
+            "'s3://region/bucket': its first part is no region; write s3",
+        ),
         (SIZES | {"peer_output": "/dev/null/x"}, 1, "cannot create the directory /dev/null/x"),
         (
             SIZES | {"peer_identity": "arn:aws:iam::1:role/x"},

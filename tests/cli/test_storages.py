@@ -66,14 +66,14 @@ def test_the_help_names_the_forms_of_a_storage(command: click.Command) -> None:
         (S3, ACCOUNT, "--peer-identity: not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME"),
         (S3, "arn:aws:iam::1:role/x", "--peer-identity: not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME"),
         (GCS, ROLE, "--peer-identity: not a service account; write its e-mail address, NAME@PROJECT.iam.gservicea"),
-        ("s4://bucket", "", "s4: is not the beginning of a storage URL: write s3://region/bucket/prefix, gs://bucket"),
+        ("s4://bucket", "", "'s4' is not the beginning of a storage URL: write s3://region/bucket/prefix, gs://bucket"),
         (
             "s3://bucket/prefix",
             ROLE,
-            "error: s3://bucket/prefix: its first part is no region; write s3://region/bucket",
+            "error: 's3://bucket/prefix': its first part is no region; write s3://region/bucket",
         ),
-        ("gs:/bucket", "", "gs: is not the beginning of a storage URL"),
-        ("https://user:hunter2@host", "", "https: is not the beginning of a storage URL"),
+        ("gs:/bucket", "", "'gs' is not the beginning of a storage URL"),
+        ("https://user:hunter2@host", "", "'https' is not the beginning of a storage URL"),
     ],
 )
 def test_what_is_wrong_with_a_storage_is_one_line(tmp_path: Path, output: str, identity: str, said: str) -> None:
