@@ -7,7 +7,7 @@ from pydantic import Field
 
 from prio_assets.errors import ConfigurationError
 from prio_assets.storage.access import AMBIENT, Access
-from prio_assets.storage.s3 import connect
+from prio_assets.storage.s3_client import connect
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

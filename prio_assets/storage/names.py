@@ -17,8 +17,10 @@ def is_name(name: str) -> bool:
 def has_only_components(name: str) -> bool:
     """Whether all of the name's components may be those of an object. The name is searched as a whole, for speed."""
     bounded = f"/{name}/"
-    if any(forbidden in bounded for forbidden in _FORBIDDEN):
-        return False
+    return not any(forbidden in bounded for forbidden in _FORBIDDEN) and _is_text(name)
+
+
+def _is_text(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, as of a file's name that is not UTF-8
@@ -33,7 +35,9 @@ def check_name(name: str) -> None:
 
 
 def check_prefix(prefix: str) -> None:
-    """Raise `StorageError` if what stands before the last '/' cannot be a folder. What is behind it may be anything."""
+    """Raise `StorageError` if what stands before the last '/' cannot be a folder. What is behind it may be any text."""
+    if "\0" in prefix or not _is_text(prefix):
+        raise StorageError(f"no name begins with {quoted(prefix)}")
     folder, slash, _ = prefix.rpartition("/")
     if slash:
         check_name(folder)

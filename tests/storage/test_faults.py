@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from prio_assets.errors import AccessDeniedError, ObjectMissingError, StorageError
-from prio_assets.storage import gcs_upload, s3
+from prio_assets.storage import gcs_upload, s3, s3_upload
 from prio_assets.storage.access import Access
 from prio_assets.storage.base import Store, copy_bytes, read_bytes
 from prio_assets.storage.urls import open_store
@@ -129,7 +129,7 @@ def _new_clients() -> None:
 @pytest.fixture
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uploads in parts as small as the servers allow."""
-    monkeypatch.setattr(s3, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", 5 << 20)
     monkeypatch.setattr(gcs_upload, "CHUNK_BYTES", 1 << 21)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prio_assets.errors import AccessDeniedError, StorageError
-from prio_assets.storage import s3
+from prio_assets.storage import s3, s3_upload
 from prio_assets.storage.access import Access
 from prio_assets.storage.base import Store, check_creation, read_bytes
 from prio_assets.storage.urls import open_store
@@ -206,7 +206,7 @@ def test_a_creation_that_met_another_is_tried_again(cloud: Cloud, store: Store, 
 def test_what_fits_into_a_part_is_one_request(
     cloud: Cloud, store: Store, url: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "PART_BYTES", PART)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", PART)
     data = (b"0123456789abcde" * (size // 15 + 1))[:size]
     with store.write("name") as stream:
         for start in range(0, size, 1_000_003):
@@ -220,8 +220,8 @@ def test_what_fits_into_a_part_is_one_request(
 def test_more_parts_than_the_server_takes_are_refused(
     cloud: Cloud, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "PART_BYTES", PART)
-    monkeypatch.setattr(s3, "MOST_PARTS", 2)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", PART)
+    monkeypatch.setattr(s3_upload, "MOST_PARTS", 2)
     with pytest.raises(StorageError, match=f"{url}/name has more than {2 * PART} bytes"), store.write("name") as stream:
         stream.write(bytes(3 * PART))
     assert cloud.objects(url) == {}
@@ -231,7 +231,7 @@ def test_more_parts_than_the_server_takes_are_refused(
 def test_a_failing_abort_does_not_hide_the_failure(
     cloud: Cloud, store: Store, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(s3, "PART_BYTES", PART)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", PART)
     cloud.proxy.set(replace(cloud.forbidden, method="DELETE"))
     with pytest.raises(KeyboardInterrupt), store.write("name") as stream:
         stream.write(bytes(PART + 1))
@@ -285,7 +285,7 @@ def test_a_listing_of_which_nothing_arrives_is_not_empty(cloud: Cloud, store: St
 def test_an_upload_survives_answers_of_which_nothing_arrives(
     cloud: Cloud, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "PART_BYTES", PART)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", PART)
     cloud.proxy.set(Fault("truncate", method="POST", target="uploads"))
     with store.write("name") as stream:
         stream.write(bytes(PART + 1))
