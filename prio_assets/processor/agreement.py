@@ -24,7 +24,7 @@ from prio_assets.processor.readiness import (
     read_ready,
 )
 from prio_assets.processor.steps import take_all
-from prio_assets.storage.base import Store, exists, is_lost, read_bytes
+from prio_assets.storage.base import Store, exists, may_be_lost, read_bytes
 from prio_assets.wire import names
 from prio_assets.wire.names import BatchName
 from prio_assets.wire.records import BatchList, LedgerEntry
@@ -173,9 +173,9 @@ def read_peer_list(processor: KeylessProcessor, aggregation: str, window: Window
 
 
 def is_sent(processor: ShareProcessor, aggregation: str, window: Window) -> bool:
-    """Whether our list of the window has its receipt, and the peer, as far as we may look, has not lost it since."""
+    """Whether our list of the window has its receipt, and the peer is seen to have it still."""
     name = names.batch_list(aggregation, window, processor.settings.server_index)
-    return exists(processor.stores.state, names.sent(name)) and not is_lost(processor.stores.peer_bucket, name)
+    return exists(processor.stores.state, names.sent(name)) and not may_be_lost(processor.stores.peer_bucket, name)
 
 
 def validated_batches(processor: ShareProcessor, aggregation: str, window: Window) -> list[BatchName]:

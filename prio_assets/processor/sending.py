@@ -3,7 +3,7 @@
 from prio_assets.processor.ingestion import open_ingestion_batch
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.steps import OWN_VALIDATIONS, PEER_BUCKET, Copy, CopyParts, Create, Step
-from prio_assets.storage.base import is_lost
+from prio_assets.storage.base import may_be_lost
 from prio_assets.wire import names
 from prio_assets.wire.batches import Validation
 from prio_assets.wire.names import BatchName
@@ -24,13 +24,10 @@ def steps_to_send(
     return [_copy(processor, batch), Create(OWN_VALIDATIONS, names.receipt(batch), encode(receipt))]
 
 
-def is_lost_at_peer(processor: ShareProcessor, batch: BatchName) -> bool:
-    """Whether the peer's bucket has lost our validation that was sent: its signature, which is written last.
-
-    Where we may not look there, our receipt alone decides.
-    """
+def may_be_lost_at_peer(processor: ShareProcessor, batch: BatchName) -> bool:
+    """Whether the peer's bucket may have lost our validation that was sent: its signature, which is written last."""
     objects = names.validity_objects(batch, processor.settings.server_index)
-    return is_lost(processor.stores.peer_bucket, objects.signature)
+    return may_be_lost(processor.stores.peer_bucket, objects.signature)
 
 
 def recorded_digest(processor: ShareProcessor, batch: BatchName, own: Validation) -> bytes:

@@ -16,7 +16,7 @@ from prio_assets.processor.intake import Intake, take_in
 from prio_assets.processor.own_store import accepts_undecryptable, is_rejected
 from prio_assets.processor.processor import ShareProcessor
 from prio_assets.processor.readiness import read_own_validation, read_ready
-from prio_assets.processor.sending import is_lost_at_peer, steps_to_send
+from prio_assets.processor.sending import may_be_lost_at_peer, steps_to_send
 from prio_assets.processor.steps import take_all
 from prio_assets.wire.batches import Validation
 from prio_assets.wire.columns import NO_UUIDS, Uuids
@@ -156,7 +156,7 @@ def _send(processor: ShareProcessor, batch: BatchName, own: Validation, packet_f
     settings = processor.settings
     stop = peer_without_lists.stop_of(window_of(batch.time, settings.period), settings)
     is_safe = settings.peer_has_lists or processor.clock() < stop
-    if processor.own.receipt(batch) is not None and (not is_safe or not is_lost_at_peer(processor, batch)):
+    if processor.own.receipt(batch) is not None and (not is_safe or not may_be_lost_at_peer(processor, batch)):
         return BatchState.SENT
     if not is_safe:
         return BatchState.KEPT_BACK

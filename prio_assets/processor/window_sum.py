@@ -38,7 +38,7 @@ from prio_assets.processor.readiness import (
     read_own_validation,
     read_ready,
 )
-from prio_assets.processor.sending import is_lost_at_peer, steps_to_send
+from prio_assets.processor.sending import may_be_lost_at_peer, steps_to_send
 from prio_assets.processor.steps import STATE, SUM_PARTS, Acknowledge, Copy, Create, Step, take_all
 from prio_assets.processor.totals import TotalsFault, usable_totals
 from prio_assets.storage.base import read_bytes
@@ -163,7 +163,7 @@ def _send_set(
     batches = [listed_name(aggregation, listed) for listed in entry.batches]
     if processor.clock() < peer_without_lists.deadline_of(window, processor.settings) or override.despite_stop:
         for batch in batches:
-            if processor.own.receipt(batch) is None or is_lost_at_peer(processor, batch):
+            if processor.own.receipt(batch) is None or may_be_lost_at_peer(processor, batch):
                 own = read_own_validation(processor, batch)
                 take_all(steps_to_send(processor, batch, own), processor.stores_by_name)
         return

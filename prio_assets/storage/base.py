@@ -115,7 +115,7 @@ def copy_bytes(store: Store, name: str, data: bytes) -> None:
         with store.open_read(name) as stream:
             present = stream.read(len(data) + 1)
     except AccessDeniedError as error:
-        logger.warning("%s is there, and is taken for ours: to compare it takes leave to read it (%s)", name, error)
+        logger.info("%s is there, and is taken for ours: to compare it takes leave to read it (%s)", name, error)
         return
     except StorageError as error:
         raise StorageError(f"{name} exists and cannot be read back to compare it with ours: {error}") from error
@@ -138,9 +138,9 @@ def exists(store: Store, name: str) -> bool:
     return True
 
 
-def is_lost(store: Store, name: str) -> bool:
-    """Whether an object that was there is there no more; False where we may not look."""
+def may_be_lost(store: Store, name: str) -> bool:
+    """Whether an object that was there may be there no more. Where we may not look, only creating it again tells."""
     try:
         return not exists(store, name)
     except AccessDeniedError:
-        return False
+        return True

@@ -107,14 +107,14 @@ MUTANTS = (
     Mutant(
         "a list that the peer has lost is not copied again",
         agreement.is_sent,
-        " and not is_lost(processor.stores.peer_bucket, name)",
+        " and not may_be_lost(processor.stores.peer_bucket, name)",
         "",
         scene=LOST_COPIES,
     ),
     Mutant(
         "a validation that the peer has lost is not copied again",
         validation._send,
-        "is not None and (not is_safe or not is_lost_at_peer(processor, batch))",
+        "is not None and (not is_safe or not may_be_lost_at_peer(processor, batch))",
         "is not None",
         scene=LOST_COPIES,
     ),
