@@ -174,7 +174,7 @@ class GcsStore:
         """See `Store.delete`."""
         check_name(name)
         requests = self._requests
-        with requests.failures(self.prefix + name, "storage.objects.delete"):
+        with requests.failures(self.prefix + name, "storage.objects.delete"), parsing():
             try:
                 requests.blob(self.prefix + name).delete(timeout=requests.timeout, retry=requests.attempts())
             except NotFound as error:

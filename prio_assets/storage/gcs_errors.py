@@ -5,11 +5,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 import urllib3
-from google.api_core.exceptions import GoogleAPICallError, NotFound, from_http_response
+from google.api_core.exceptions import GoogleAPICallError, NotFound, from_http_status
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation, TransportError
 from google.cloud.storage.exceptions import InvalidResponse
 from urllib3.exceptions import NewConnectionError
@@ -69,6 +69,12 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, BROKEN) and not isinstance(error, ValueError)
 
 
+def failed_call(answer: Any) -> GoogleAPICallError:
+    """The error of an answer, whatever its body is: the SDK's own function stumbles over JSON of another shape."""
+    _ = answer.content  # read now, as long as a connection that breaks means another attempt
+    return cast("GoogleAPICallError", from_http_status(answer.status_code, "", response=answer))
+
+
 def told(error: GoogleAPICallError) -> str:
     """The server's own words, without the URL that the SDK's message shows."""
     if error.response is None:
@@ -101,7 +107,7 @@ class Failures:
 
     def _failure(self, place: str, permission: str, error: Exception) -> StorageError:
         if isinstance(error, InvalidResponse):
-            error = from_http_response(error.response)
+            error = failed_call(error.response)
         if isinstance(error, GoogleAPICallError):
             return self._refusal(place, permission, error)
         if isinstance(error, GoogleAuthError):

@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from google.api_core.exceptions import PreconditionFailed, from_http_response
+from google.api_core.exceptions import PreconditionFailed
 from google.api_core.retry import Retry
 from google.cloud.storage.exceptions import InvalidResponse
 
 from prio_assets.storage.access import Access
-from prio_assets.storage.gcs_errors import Failures, TakenError, is_transient, parsing
+from prio_assets.storage.gcs_errors import Failures, TakenError, failed_call, is_transient, parsing
 
 if TYPE_CHECKING:
     from google.cloud.storage import Client
@@ -98,7 +98,7 @@ class Requests:
         def send() -> Any:
             answer = session.request(method, url, timeout=self.timeout, allow_redirects=False, **arguments)
             if answer.status_code not in expected:
-                raise from_http_response(answer)
+                raise failed_call(answer)
             return answer
 
         return self.attempts()(send)()

@@ -117,7 +117,7 @@ class Upload(io.RawIOBase):
 
     def _begin(self) -> str:
         """The address of a new session. Who knows it may write the object, so that it is told to nobody."""
-        with self._requests.failures(self._name, "storage.objects.create"):
+        with self._requests.failures(self._name, "storage.objects.create"), parsing():
             address: str = self._requests.blob(self._name).create_resumable_upload_session(
                 content_type=CONTENT_TYPE, timeout=self._requests.timeout, retry=self._requests.attempts()
             )
@@ -168,7 +168,8 @@ class Upload(io.RawIOBase):
         """Delete this very generation, as far as we may."""
         try:
             blob = self._requests.blob(self._name)
-            blob.delete(if_generation_match=generation, timeout=self._requests.timeout, retry=None)
+            with parsing():
+                blob.delete(if_generation_match=generation, timeout=self._requests.timeout, retry=None)
         except FAILURES:
             logger.warning("%s could not be deleted", self._place)
 

@@ -29,6 +29,7 @@ NOT_FOUND = gcs_error(404, "notFound", "Not Found")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("google.api_core.retry.retry_unary.exponential_sleep_generator", lambda *_, **__: repeat(0))
     monkeypatch.setattr("prio_assets.storage.streams.FIRST_PAUSE", 0)
+    monkeypatch.setattr("prio_assets.storage.gcs_upload.CHUNK_BYTES", 1 << 18)
 
 
 @pytest.fixture
@@ -84,6 +85,32 @@ def test_a_listing_without_sense_is_told_at_once(
     except StorageError as error:
         assert f"the answer of {cloud.proxy.endpoint} makes no sense" in str(error)
     assert len(cloud.proxy.requests()) == 1
+
+
+def write_much(store: Store) -> None:
+    with store.write("name") as stream:
+        stream.write(bytes(1 << 19))
+
+
+@pytest.mark.parametrize("body", ["[]", "3", '{"error": "text"}', "<html>"])
+@pytest.mark.parametrize("status", [400, 403, 503])
+@pytest.mark.parametrize(
+    ("method", "operation"),
+    [
+        ("GET", lambda store: store.open_read("name")),
+        ("GET", lambda store: list(store.list(""))),
+        ("DELETE", lambda store: store.delete("name")),
+        ("POST", lambda store: store.create("name", b"")),
+        ("POST", write_much),
+        ("PUT", write_much),
+    ],
+)
+def test_a_refusal_in_any_shape_is_told(
+    cloud: GcsCloud, store: Store, method: str, status: int, body: str, operation: Callable[[Store], Any]
+) -> None:
+    cloud.proxy.set(Fault("answer", method=method, status=status, body=body, times=-1))
+    with pytest.raises(StorageError, match="gs://"):
+        operation(store)
 
 
 def test_what_is_done_with_a_listing_is_not_the_servers_fault(cloud: GcsCloud, url: str, store: Store) -> None:
