@@ -3,6 +3,7 @@
 What belongs to a cloud is imported when a party has a storage in it: it takes seconds.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -37,6 +38,7 @@ def _s3_client(region: str, access: Access) -> "S3Client":
     return s3_resource(region, access).get_client()
 
 
+@cache
 def _gcs_client(access: Access) -> "Client":
     return gcs_resource(access).get_client()
 

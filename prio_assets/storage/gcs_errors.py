@@ -152,7 +152,8 @@ class Failures:
         if error.code == _BAD_REQUEST and re.search("crc32c|md5", words, re.IGNORECASE):
             return StorageError(f"{place} arrived damaged at the server ({shown}): try again")
         if error.code == _UNAUTHORIZED:
-            return AccessDeniedError(f"{place}: the credentials of {self._identity} are refused ({shown}): renew them")
+            # Whose request it was is not known, so that nothing is said of what we may.
+            return StorageError(f"{place}: the credentials of {self._identity} are refused ({shown}): renew them")
         if error.code == _FORBIDDEN:
             return self._denial(place, permission, words)
         if isinstance(error, NotFound):
@@ -188,7 +189,7 @@ class Failures:
             )
         words = quoted(str(error.args[0])) if error.args else type(error).__name__
         if isinstance(error, InvalidOperation):
-            return AccessDeniedError(
+            return StorageError(
                 f"{place}: the server asks for credentials, and none are sent to {self._server}: use https"
             )
         if isinstance(error, DefaultCredentialsError):

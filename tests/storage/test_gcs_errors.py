@@ -163,8 +163,9 @@ def test_the_server_that_the_environment_names_is_told(
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.proxy.endpoint)
     cloud.proxy.set(gcs_error(401, "authError", "Invalid Credentials"))
-    with pytest.raises(StorageError, match=f"none are sent to {cloud.proxy.endpoint}: use https"):
+    with pytest.raises(StorageError, match=f"none are sent to {cloud.proxy.endpoint}: use https") as raised:
         open_store(url).open_read("name")
+    assert not isinstance(raised.value, AccessDeniedError)  # which tells of what we may, and nobody asked that
     cloud.proxy.set(Fault("reset", times=-1))
     with pytest.raises(StorageError, match=f"{cloud.proxy.endpoint} broke"):
         open_store(url).open_read("name")
