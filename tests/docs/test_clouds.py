@@ -120,16 +120,30 @@ def test_buckets_of_aws_are_closed(account: tuple[Path, dict[str, str]]) -> None
 
 def test_roles_of_aws_have_their_policies(account: tuple[Path, dict[str, str]]) -> None:
     iam = client(account[1], "iam")
-    for role, trust in (("prio-processor", "trust-ec2"), ("prio-processor-on-gke", "trust-web-identity")):
+    for role, trust, its_policy in (
+        ("prio-processor", "trust-ec2", "processor-role"),
+        ("prio-writer", "trust-web-identity", "writer-role"),
+    ):
         assert iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"] == policy(trust)
-        found = iam.get_role_policy(RoleName=role, PolicyName="prio-processor")["PolicyDocument"]
-        assert found == policy("processor-role")
-    (provider,) = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
-    assert provider["Arn"].endswith(
-        ":oidc-provider/container.googleapis.com/v1/projects/example-pha/locations/europe-west1/clusters/example"
-    )
+        found = iam.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"]
+        assert found == policy(its_policy)
 
 
+def test_the_issuers_of_clusters_are_made_known_to_aws(account: tuple[Path, dict[str, str]]) -> None:
+    providers = client(account[1], "iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    assert {provider["Arn"].partition(":oidc-provider/")[2] for provider in providers} == {
+        "container.googleapis.com/v1/projects/example-pha/locations/europe-west1/clusters/example",
+        "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE",
+    }
+
+
+def test_roles_come_before_the_buckets_whose_policies_name_them() -> None:
+    """AWS refuses a policy that names a role that isn't there: two parties would wait for each other."""
+    text = DOCUMENT.read_text()
+    assert text.index("aws iam create-role --role-name prio-processor") < text.index("aws s3api put-bucket-policy")
+
+
+WRITER = "prio-writer@example-facilitator.iam.gserviceaccount.com"
 PROCESSOR = "serviceAccount:prio-processor@example-pha.iam.gserviceaccount.com"
 GRANTS = {
     ("example-pha-ingestion", "reader", PROCESSOR),
@@ -139,6 +153,7 @@ GRANTS = {
     ("example-pha-own-validations", "keeper", PROCESSOR),
     ("example-pha-state", "keeper", PROCESSOR),
 }
+ACCOUNT = re.compile(r"([a-z-]+)@([a-z-]+)\.iam\.gserviceaccount\.com")
 
 
 def test_buckets_of_google_cloud_are_granted_to_whom_the_document_says(account: tuple[Path, dict[str, str]]) -> None:
@@ -150,6 +165,53 @@ def test_buckets_of_google_cloud_are_granted_to_whom_the_document_says(account: 
     assert "projects add-iam-policy-binding" not in calls
 
 
+def test_who_comes_from_another_cloud_may_create_in_one_bucket(account: tuple[Path, dict[str, str]]) -> None:
+    calls = (account[0] / "calls").read_text().splitlines()
+    (grant,) = (call for call in calls if call.endswith("--member=serviceAccount:" + WRITER))
+    assert grant.split()[4:6] == [
+        "gs://example-facilitator-peer-validations",
+        "--role=projects/example-facilitator/roles/prio_creator",
+    ]
+    trusted = [call for call in calls if f" add-iam-policy-binding {WRITER} " in call]
+    configured = [call for call in calls if f" --service-account={WRITER} " in call]
+    assert (len(trusted), len(configured)) == (2, 2)
+
+
+def test_accounts_and_pools_of_google_cloud_are_made_before_they_are_used(
+    account: tuple[Path, dict[str, str]],
+) -> None:
+    """Those of a call's own project. What belongs to other parties' projects is made there."""
+    made: set[tuple[str, str]] = set()
+    pools, used_pools = 0, 0
+    for call in (account[0] / "calls").read_text().splitlines():
+        if not call.startswith("gcloud "):
+            continue
+        projects = set(re.findall(r"(?:--project=|--role=projects/)([a-z-]+)", call))
+        if creation := re.match(r"gcloud iam service-accounts create (\S+) --project=(\S+)", call):
+            made.add((creation[1], creation[2]))
+        for used in ACCOUNT.findall(call):
+            assert used in made or (projects and used[1] not in projects), call
+        pools += call.startswith("gcloud iam workload-identity-pools create prio ")
+        if "workload-identity-pool=prio" in call:
+            used_pools += 1
+            assert pools == 1, call
+    assert made == {("prio-processor", "example-pha"), ("prio-writer", "example-facilitator")}
+    assert used_pools == 2
+
+
+def test_each_project_has_the_services_that_its_commands_need(account: tuple[Path, dict[str, str]]) -> None:
+    ready: set[str] = set()
+    for call in (account[0] / "calls").read_text().splitlines():
+        (project,) = re.findall(r"--project=(\S+)", call) or [""]
+        if call.startswith("gcloud services enable "):
+            ready.add(project)
+            services = {"iam", "iamcredentials", "sts", "storage"}
+            assert set(re.findall(r"(\S+)\.googleapis\.com", call)) == services
+        elif project:
+            assert project in ready, call
+    assert ready == {"example-pha", "example-facilitator"}
+
+
 def test_buckets_of_google_cloud_are_closed(account: tuple[Path, dict[str, str]]) -> None:
     calls = (account[0] / "calls").read_text()
     made = re.findall(r"^gcloud storage buckets create gs://(\S+) (.*)$", calls, re.MULTILINE)
@@ -158,6 +220,13 @@ def test_buckets_of_google_cloud_are_closed(account: tuple[Path, dict[str, str]]
         assert {"--uniform-bucket-level-access", "--public-access-prevention"} <= set(options.split())
         duration = "30d" if name == "example-pha-state" else "0"
         assert options.endswith(f"--soft-delete-duration={duration}")
+    closed = re.findall(r"^gcloud storage buckets remove-iam-policy-binding gs://(\S+) (.*)$", calls, re.MULTILINE)
+    assert sorted(closed) == sorted(
+        (name, f"--role=roles/storage.legacy{level}{kind} --member={member}:example-pha")
+        for name in BUCKETS
+        for level in ("Bucket", "Object")
+        for kind, member in (("Owner", "projectEditor"), ("Reader", "projectViewer"))
+    )
     expiring = re.findall(r"^gcloud storage buckets update gs://(\S+) --lifecycle-file=\S+$", calls, re.MULTILINE)
     assert set(expiring) == BUCKETS.keys() - {"example-pha-state"}
 
