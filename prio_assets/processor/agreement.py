@@ -31,6 +31,9 @@ from prio_assets.wire.records import BatchList, LedgerEntry
 from prio_assets.wire.sealed import open_record, stored_record
 from prio_assets.wire.windows import Window
 
+DECISION_TRIES = 5
+"""A decision that finds its ledger entry taken is made so often again: a run at the same time costs one, or two."""
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -54,7 +57,7 @@ def make_own_list(
     `minimum_clients` is an operator's minimum for this one window; None means the configured one.
     """
     author = author_of(processor, minimum_clients)
-    while True:
+    for _ in range(DECISION_TRIES):
         if processor.settings.server_index == 0:
             view = view_to_propose(processor, aggregation, window)
             outcome = batch_lists.propose(view, author)
@@ -63,15 +66,25 @@ def make_own_list(
             outcome = batch_lists.decide(view, author)
         if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_for_lists):
             return _agreement(processor, view, outcome)
+    raise entry_taken(processor, aggregation, window)
 
 
 def accept_answer(processor: ShareProcessor, aggregation: str, window: Window) -> Agreement:
     """The first processor: append the peer's answer to the ledger, or say what is missing for it."""
-    while True:
+    for _ in range(DECISION_TRIES):
         view = view_to_accept(processor, aggregation, window)
         outcome = batch_lists.accept(view)
         if isinstance(outcome, Waiting) or take_all(outcome, processor.stores_for_sums):
             return replace(_agreement(processor, view, outcome), ready=view.ready)
+    raise entry_taken(processor, aggregation, window)
+
+
+def entry_taken(processor: ShareProcessor, aggregation: str, window: Window) -> StateError:
+    """The error of a decision that found its ledger entry taken every time: only a pause helps, as a retry has one."""
+    return StateError(
+        f"nothing is decided about {aggregation} {window}: the ledger in {processor.settings.state} has an entry that "
+        "its listing does not show; the listing is late, so try again"
+    )
 
 
 def author_of(processor: ShareProcessor, minimum_clients: int | None) -> Author:

@@ -26,7 +26,15 @@ from prio_assets.processor.aggregation import (
     decrypted_again,
     make_sum_part,
 )
-from prio_assets.processor.agreement import Agreement, accept_answer, decision_of, ledger_of, validated_batches
+from prio_assets.processor.agreement import (
+    DECISION_TRIES,
+    Agreement,
+    accept_answer,
+    decision_of,
+    entry_taken,
+    ledger_of,
+    validated_batches,
+)
 from prio_assets.processor.batch_lists import Waiting
 from prio_assets.processor.ingestion import IngestionBatch, open_ingestion_batch
 from prio_assets.processor.ledger import counts_just
@@ -122,7 +130,7 @@ def _decide(processor: ShareProcessor, aggregation: str, window: Window, overrid
 def _settle(processor: ShareProcessor, aggregation: str, window: Window, override: Override) -> Agreement:
     settings = processor.settings
     minimum = settings.minimum_clients if override.minimum_clients is None else override.minimum_clients
-    while True:
+    for _ in range(DECISION_TRIES):
         view, unready = _view_without_lists(processor, aggregation, window)
         outcome = peer_without_lists.settle(
             view, settings, processor.clock(), minimum, despite_stop=override.despite_stop
@@ -132,6 +140,7 @@ def _settle(processor: ShareProcessor, aggregation: str, window: Window, overrid
         if take_all(outcome, processor.stores_for_sums):
             ready = {each.batch.uuid: each for each in view.ready}
             return Agreement(decision_of(processor, aggregation, window), None, None, unready, ready)
+    raise entry_taken(processor, aggregation, window)
 
 
 def _view_without_lists(
