@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from prio_assets.errors import StorageError
 from prio_assets.storage.access import Access
 from prio_assets.storage.gcs import client_of
 from prio_assets.storage.urls import open_store
 from tests.clouds import Clouds
+from tests.servers.certificates import write_certificate
 from tests.servers.google_server import REFUSED, SUBJECT_TOKEN
 from tests.servers.processes import run_server
 
@@ -24,32 +21,10 @@ STS, IAM, STORAGE = (f"{name}.googleapis.com" for name in ("sts", "iamcredential
 ACCOUNT = "processor@project.iam.gserviceaccount.com"
 
 
-def write_certificate(directory: Path) -> tuple[Path, Path]:
-    """A certificate of Google's servers that nobody else trusts, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(host) for host in (STS, IAM, STORAGE)]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = directory / "certificate.pem", directory / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return paths
-
-
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Google, as a machine outside of it reaches it that has a token of its own."""
-    certificate, key = write_certificate(tmp_path)
+    certificate, key = write_certificate(tmp_path, (STS, IAM, STORAGE))
     with run_server("tests.servers.google_server", str(certificate), str(key)) as endpoint:
         monkeypatch.setenv("HTTPS_PROXY", endpoint)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
