@@ -21,7 +21,7 @@ from google.cloud.storage import Client
 from prio_assets.errors import AccessDeniedError, ConfigurationError, ObjectMissingError, StorageError
 from prio_assets.storage.access import AMBIENT, Access, check_endpoint
 from prio_assets.storage.gcs_errors import BROKEN, ReplacingDeniedError, TakenError, parsing, told
-from prio_assets.storage.gcs_requests import Requests
+from prio_assets.storage.gcs_requests import PieceAdapter, Requests
 from prio_assets.storage.gcs_upload import Upload
 from prio_assets.storage.names import check_folder, check_name, check_prefix, is_name
 from prio_assets.storage.streams import Checksum, open_stream
@@ -55,7 +55,10 @@ def client_of(access: Access, endpoint: str | None) -> Client:
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     options = {"api_endpoint": endpoint} if endpoint else None
     # A project is needed for making buckets, and for nothing here.
-    return Client(project=None, credentials=credentials, client_options=options)
+    client = Client(project=None, credentials=credentials, client_options=options)
+    for scheme in ("http://", "https://"):
+        client._http.mount(scheme, PieceAdapter())
+    return client
 
 
 def _endpoint(access: Access) -> str | None:

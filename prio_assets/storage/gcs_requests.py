@@ -5,7 +5,7 @@ to, so these two speak the JSON API over the SDK's authorized session.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from google.api_core.exceptions import PreconditionFailed
 from google.api_core.retry import Retry
 from google.cloud.storage.exceptions import InvalidResponse
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from prio_assets.storage.access import Access
 from prio_assets.storage.gcs_errors import Failures, TakenError, failed_call, is_transient, parsing
@@ -24,6 +26,34 @@ CONTENT_TYPE = "application/octet-stream"
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 20.0
 """Seconds: before the second attempt it waits a random part of the first, then of twice as much, up to the longest."""
+
+
+_PIECE_BYTES = 1 << 18
+
+
+class _Pieces:
+    """A request's body that is sent piece by piece."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return (self._body[start : start + _PIECE_BYTES] for start in range(0, len(self._body), _PIECE_BYTES))
+
+
+class PieceAdapter(HTTPAdapter):
+    """Sends in pieces, for each of which there is the time of `connect_timeout`.
+
+    A body of bytes would be sent at once, and to the system's sockets a timeout is then that of the whole body.
+    """
+
+    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        if isinstance(request.body, bytes) and len(request.body) > _PIECE_BYTES:
+            request.body = _Pieces(request.body)  # type: ignore[assignment]
+        return super().send(request, *arguments, **options)
 
 
 @dataclass

@@ -37,9 +37,9 @@ class Fault:
     Actions: `answer` (status, body, without forwarding), `reset` (the connection, without forwarding), `cut_request`
     (reset after `size` bytes of its body, without forwarding), `lose` (forwarded, reset instead of the answer),
     `reset_body`, `truncate` and `stall` (after `size` bytes of the answer's body), `silence` (no answer at all), `slow`
-    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `keep` (only the
-    first `size` bytes of a chunk of a resumable upload are forwarded, as if the server kept no more), `hide` (names
-    that match `hidden` from a listing).
+    (in pieces of `size` bytes, `delay` seconds apart), `alter` (a bit of the body's byte at `size`), `slow_request`
+    (its body is read as `slow` writes), `keep` (only the first `size` bytes of a chunk of a resumable upload are
+    forwarded, as if the server kept no more), `hide` (names that match `hidden` from a listing).
     """
 
     action: str
@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
             self._read(min(fault.size, self._content_length()))
             self._reset()
             return
-        body = self._body()
+        body = self._body() if not fault or action != "slow_request" else self._slow_body(fault)
         request.beginning = body[:SHOWN_BYTES].decode("latin-1")
         if action == "reset":
             self._reset()
@@ -176,6 +176,14 @@ class Handler(BaseHTTPRequestHandler):
         if len(data) < size:
             raise ConnectionError
         return data
+
+    def _slow_body(self, fault: Fault) -> bytes:
+        pieces, rest = [], self._content_length()
+        while rest:
+            time.sleep(fault.delay)
+            pieces.append(self._read(min(rest, fault.size)))
+            rest -= len(pieces[-1])
+        return b"".join(pieces)
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):

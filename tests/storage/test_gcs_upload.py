@@ -209,6 +209,14 @@ def test_a_great_object_is_created_with_one_request(cloud: GcsCloud, url: str, s
     assert cloud.objects(url) == {"name": great}
 
 
+def test_a_slow_server_is_waited_for_as_long_as_it_takes_bytes(cloud: GcsCloud, url: str) -> None:
+    """All of them take it longer than the timeout, each piece does not."""
+    great = bytes(24 << 20)
+    cloud.proxy.set(Fault("slow_request", size=2 << 20, delay=0.1))
+    assert cloud.open_through_proxy(url, connect_timeout=0.4, attempts=1).create("name", great)
+    assert cloud.objects(url) == {"name": great}
+
+
 def test_a_great_creation_that_fails_shows_no_address(cloud: GcsCloud, url: str, store: Store) -> None:
     cloud.proxy.set(Fault("answer", method="PUT|POST", times=-1, status=503))
     with pytest.raises(StorageError, match=f"{url}/name: .*status 503, {ATTEMPTS} times in a row") as raised:
