@@ -10,7 +10,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
-from prio_assets.errors import ObjectMissingError, StorageError
+from prio_assets.errors import AccessDeniedError, ObjectMissingError, StorageError
 from prio_assets.storage.access import Access
 from prio_assets.storage.base import Store, read_bytes
 from prio_assets.storage.gcs import GcsStore, connect
