@@ -17,9 +17,9 @@ from prio_assets.storage.gcs import GcsStore, connect
 from prio_assets.storage.gcs_errors import is_transient
 from prio_assets.storage.urls import open_store
 from tests.clouds import Clouds, GcsCloud, gcs_error
+from tests.servers.certificates import write_certificate
 from tests.servers.fault_proxy import Fault
 from tests.servers.processes import run_server
-from tests.storage.test_gcs_identity import write_certificate
 
 ATTEMPTS = 3
 NOT_FOUND = gcs_error(404, "notFound", "Not Found")
