@@ -28,6 +28,9 @@ FORMS = "write s3://region/bucket/prefix, gs://bucket/prefix, or the path of a d
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:|.*://", re.DOTALL)
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 _REGION_OF_ENDPOINT = re.compile(r"[a-z0-9-]+")
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Where the SDK looks for another server, which may have regions of its own."""
+
 _S3_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -185,7 +188,8 @@ def _s3_bucket(url: str, rest: str, endpoint: str | None) -> Bucket:
     form = "s3://region/bucket/prefix"
     region, _, rest = rest.partition("/")
     name, _, prefix = rest.partition("/")
-    pattern = _REGION_OF_ENDPOINT if endpoint else _REGION
+    is_elsewhere = endpoint or any(map(os.environ.get, _ENDPOINT_VARIABLES))
+    pattern = _REGION_OF_ENDPOINT if is_elsewhere else _REGION
     if not pattern.fullmatch(region):
         raise ConfigurationError(f"{quoted(url)}: its first part is no region; write {form}")
     if not _S3_BUCKET.fullmatch(name):

@@ -42,6 +42,12 @@ def test_another_server_may_have_regions_of_its_own() -> None:
         parse_url(url)
 
 
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_another_server_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "https://store.example")
+    assert parse_url("s3://auto/bucket") == Bucket("auto", "bucket", "", None)
+
+
 @pytest.mark.parametrize(
     "url",
     [
