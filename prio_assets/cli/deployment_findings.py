@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prio_assets.configuration import (
     IngestorConfiguration,
@@ -15,12 +15,16 @@ from prio_assets.configuration import (
 from prio_assets.errors import AccessDeniedError, PrioAssetsError
 from prio_assets.processor.processor import load_keyless, not_before
 from prio_assets.settings import SigningKeyReference, StorageSettings
+from prio_assets.storage.access import Access
 from prio_assets.storage.base import Store, check_creation, exists
-from prio_assets.storage.urls import Directory
+from prio_assets.storage.urls import SDK_CLIENTS, Clients, Directory
 from prio_assets.wire.keys import public_signing_key_text
 
 UNUSED_NAME = "doctor"
 """An object that is nowhere: what a storage answers when asked for it shows whether we may read there."""
+
+NOT_TRIED = "whether we may create is not tried here"
+"""Of a storage where an object that was created for a trial could not be deleted again, or would be seen by others."""
 
 
 class Finding(NamedTuple):
@@ -51,22 +55,23 @@ def _of_processor(settings: ProcessorConfiguration) -> Iterator[Finding]:
     name = settings.name
     yield _found(f"{name} signing key", partial(_signing_key, settings.signing_key))
     yield _found(f"{name} packet keys", partial(_packet_keys, settings))
-    for each in ("ingestion", "own_validations", "peer_validations"):
-        yield _found_storage(f"{name} {each}", getattr(settings, each), _read)
+    for each, look in (("ingestion", _read), ("own_validations", _read_and_not_written), ("peer_validations", _read)):
+        yield _found_storage(f"{name} {each}", getattr(settings, each), look)
     yield _found_storage(f"{name} peer_bucket", settings.peer_bucket, _created_once)
-    yield _found_storage(f"{name} sum_parts", settings.sum_parts, _reached)
+    yield _found_storage(f"{name} sum_parts", settings.sum_parts, _reached_and_not_written)
     yield _found_storage(f"{name} state", settings.state, partial(_state, settings))
 
 
 def _of_portal(settings: PortalConfiguration) -> Iterator[Finding]:
     for each in PortalStores._fields:
-        yield _found_storage(f"{settings.name} {each}", getattr(settings, each), _read)
+        look = _read_and_not_written if each == "statistics" else _read
+        yield _found_storage(f"{settings.name} {each}", getattr(settings, each), look)
 
 
 def _of_ingestor(settings: IngestorConfiguration) -> Iterator[Finding]:
     yield _found(f"{settings.name} signing key", partial(_signing_key, settings.signing_key))
     for each in ("pha_ingestion", "facilitator_ingestion"):
-        yield _found_storage(f"{settings.name} {each}", getattr(settings, each), _reached)
+        yield _found_storage(f"{settings.name} {each}", getattr(settings, each), _reached_and_not_written)
 
 
 def _found(about: str, look: Callable[[], str]) -> Finding:
@@ -78,24 +83,42 @@ def _found(about: str, look: Callable[[], str]) -> Finding:
 
 def _found_storage(about: str, storage: StorageSettings, look: Callable[[Store], str]) -> Finding:
     """What is found of a storage, with where it is and as whom it was reached, as faults are most often of these."""
-    found = _found(about, lambda: look(storage.open()))
-    return found._replace(text=f"{storage}{_as_whom(storage)}: {found.text}")
+    servers: list[str] = []
+    found = _found(about, lambda: look(storage.open(_clients_that_tell(servers))))
+    server = servers[-1] if servers else storage.access.endpoint
+    return found._replace(text=f"{storage}{_as_whom(storage, server)}: {found.text}")
 
 
-def _as_whom(storage: StorageSettings) -> str:
+def _clients_that_tell(servers: list[str]) -> Clients:
+    """The SDKs' clients, whose servers are noted: not only the file names one, the environment does, too."""
+
+    def s3(region: str, access: Access) -> Any:
+        client = SDK_CLIENTS.s3(region, access)
+        servers.append(client.meta.endpoint_url)
+        return client
+
+    def gcs(access: Access) -> Any:
+        client = SDK_CLIENTS.gcs(access)
+        servers.append(client.api_endpoint)
+        return client
+
+    return Clients(s3, gcs)
+
+
+def _as_whom(storage: StorageSettings, server: str | None) -> str:
     if isinstance(storage.place, Directory):
         return ""
     access = storage.access
+    ambient = not (access.assume_role or access.impersonate or access.profile)
     parts = [
+        ambient and "as whoever the SDK finds",
         access.assume_role and f"as role {access.assume_role}{' with an external id' * bool(access.external_id)}",
         access.impersonate and f"as service account {access.impersonate}",
         access.profile and f"with profile {access.profile}",
-        access.endpoint and f"at {access.endpoint}",
+        server and f"at {server}",
+        server and server.startswith("http:") and "whose answers and objects travel unencrypted",
     ]
-    if access.endpoint and access.endpoint.startswith("http:"):
-        parts.append("whose answers and objects travel unencrypted")
-    ambient = "" if access.assume_role or access.impersonate or access.profile else "as whoever the SDK finds"
-    return ", " + ", ".join(part for part in (ambient, *parts) if part)
+    return ", " + ", ".join(part for part in parts if part)
 
 
 def _signing_key(reference: SigningKeyReference) -> str:
@@ -120,6 +143,11 @@ def _read(store: Store) -> str:
     return "can be listed and read"
 
 
+def _read_and_not_written(store: Store) -> str:
+    """Of a storage of ours in which we create objects, too."""
+    return f"{_read(store)}; {NOT_TRIED}"
+
+
 def _reached(store: Store) -> str:
     """Of a storage that is another party's, where we know the names of our objects, and may be allowed no more."""
     try:
@@ -127,6 +155,11 @@ def _reached(store: Store) -> str:
     except AccessDeniedError:
         return "is not to be read by us, which does no harm where we may create objects"
     return "can be read"
+
+
+def _reached_and_not_written(store: Store) -> str:
+    """Of another party's storage where no object that we create for a trial would be in its place."""
+    return f"{_reached(store)}; {NOT_TRIED}"
 
 
 def _created_once(store: Store) -> str:

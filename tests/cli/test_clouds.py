@@ -13,6 +13,7 @@ from tests.cli.program import run, run_apart
 from tests.clouds import KINDS, Cloud, Clouds
 
 PLAIN = Case("plain-8", 0)
+NOT_TRIED = "whether we may create is not tried here"
 ROLE = "arn:aws:iam::123456789012:role/intake"
 OTHERS_REGION = """<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed using the
@@ -198,7 +199,7 @@ def test_the_doctor_tells_of_buckets(deployed: Deployed, clouds: Clouds, kind: s
     deployed.state_init()
     report = found(deployed, clouds)
     at = f"as whoever the SDK finds, at {cloud.endpoint}, whose answers and objects travel unencrypted"
-    assert report["own_validations"]["text"] == f"{own}, {at}: can be listed and read"
+    assert report["own_validations"]["text"] == f"{own}, {at}: can be listed and read; {NOT_TRIED}"
     assert report["peer_bucket"]["text"] == f"{peer}, {at}: creates no object twice, can be read"
     assert report["state"]["text"].startswith(f"{state}, {at}: made; batches before ")
     assert report["ingestion"]["is_fault"]
@@ -218,12 +219,29 @@ def test_a_peer_s_bucket_that_may_not_be_read_is_no_fault(deployed: Deployed, cl
     )
     no_harm = "is not to be read by us, which does no harm where we may create objects"
     assert report["peer_bucket"]["text"].endswith(f": creates no object twice, {no_harm}")
-    assert report["sum_parts"]["text"].endswith(f": {no_harm}")
+    assert report["sum_parts"]["text"].endswith(f": {no_harm}; {NOT_TRIED}")
     assert {key: report[key]["is_fault"] for key in settings} == {
         "peer_bucket": False,
         "sum_parts": False,
         "own_validations": True,
     }
+
+
+def test_the_doctor_tells_which_server_the_environment_names(
+    deployed: Deployed, clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDKs' own variables lead elsewhere, though the file names no server."""
+    s3, gcs = clouds["s3"], clouds["gcs"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.endpoint)
+    own, sums = s3.create_bucket(), gcs.create_bucket()
+    report = found(deployed, clouds, own_validations=own, sum_parts=sums)
+    for key, url, endpoint, can in (
+        ("own_validations", own, s3.endpoint, "can be listed and read"),
+        ("sum_parts", sums, gcs.endpoint, "can be read"),
+    ):
+        at = f"as whoever the SDK finds, at {endpoint}, whose answers and objects travel unencrypted"
+        assert report[key]["text"] == f"{url}, {at}: {can}; {NOT_TRIED}"
 
 
 def test_the_doctor_tells_as_whom(deployed: Deployed, clouds: Clouds) -> None:
