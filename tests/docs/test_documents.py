@@ -81,6 +81,9 @@ def test_commands_run_as_written(document: Path, workplace: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
+    if document.name == "clouds.md":
+        kept = [path for path in (workplace / "gcs/facilitator/ingestion/survey").rglob("*") if path.is_file()]
+        assert len(kept) == 3
     if document.name == "operations.md":
         (shown,) = TEXT.findall(document.read_text())
         assert result.stdout.endswith(shown)
