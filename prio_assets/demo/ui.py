@@ -8,7 +8,7 @@ from pathlib import Path
 from prio_assets.configuration import load_configuration
 from prio_assets.demo.clouds import run_again
 from prio_assets.demo.parties import Place
-from prio_assets.demo.processes import SECONDS_TO_END, environment, interrupted_by_termination
+from prio_assets.demo.processes import end_group, environment, interrupted_by_termination
 from prio_assets.errors import ConfigurationError, OperationalError
 
 
@@ -28,14 +28,9 @@ def open_ui(directory: Path, port: int | None) -> None:
 
 
 def _run_to_end(command: list[str], place: Place) -> int:
-    """In our group of processes, so that the terminal's Ctrl-C reaches it, too."""
-    process = subprocess.Popen(command, env=environment(place))
+    """In a group of its own, which we end whole: it may ignore a signal that we heed, as Ctrl-C under nohup."""
+    process = subprocess.Popen(command, env=environment(place), start_new_session=True)
     try:
         return process.wait()
-    except KeyboardInterrupt:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(SECONDS_TO_END)
-        raise
     finally:
-        process.terminate()
-        process.wait()
+        end_group(process)
