@@ -21,7 +21,7 @@ from prio_assets.storage import s3_errors
 from prio_assets.storage.names import check_folder, check_name, check_prefix, is_name
 from prio_assets.storage.s3_client import attempts, connect
 from prio_assets.storage.s3_errors import Failures
-from prio_assets.storage.s3_upload import Upload, checksum_of
+from prio_assets.storage.s3_upload import Upload, checksum_of, in_pieces
 from prio_assets.storage.streams import Body, Checksum, RunningChecksum, open_stream
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class S3Store:
             self._client.put_object(
                 Bucket=self.bucket,
                 Key=self.prefix + name,
-                Body=data,
+                Body=in_pieces(data),
                 IfNoneMatch="*",
                 **checksum_of(self._client, data),
             )

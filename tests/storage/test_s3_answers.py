@@ -201,3 +201,22 @@ def test_a_range_may_begin_with_what_xml_cannot_hold(cloud: Cloud, store: Store,
 def test_a_prefix_of_no_name_is_refused(store: Store, prefix: str) -> None:
     with pytest.raises(StorageError, match="no name begins with"):
         list(store.list(prefix))
+
+
+def _create_great(store: Store) -> None:
+    assert store.create("name", bytes(24 << 20))
+
+
+def _write_great(store: Store) -> None:
+    with store.write("name") as stream:
+        stream.write(bytes(24 << 20))
+
+
+@pytest.mark.parametrize("operation", [_create_great, _write_great])
+def test_a_slow_server_is_waited_for_as_long_as_it_takes_bytes(
+    cloud: Cloud, url: str, operation: Callable[[Store], None]
+) -> None:
+    """All of them take it longer than the timeout, each piece does not."""
+    cloud.proxy.set(Fault("slow_request", method="PUT", size=2 << 20, delay=0.1, times=-1))
+    operation(cloud.open_through_proxy(url, connect_timeout=0.4, attempts=1))
+    assert cloud.objects(url) == {"name": bytes(24 << 20)}
