@@ -316,7 +316,7 @@ BAD_SETTINGS = [
     ("processors.pha.state", {"profile": "x"}, "processors.pha.state.url: missing; add it"),
     ("processors.pha.state", {"url": "x", "regoin": "y"}, "processors.pha.state.regoin: unknown key; remove it, or "),
     ("processors.pha.state", "s4://bucket", "processors.pha.state: 's4' is not the beginning of a storage URL: write "),
-    ("processors.pha.state", "file:state", "processors.pha.state: 'file:state': not the URL of a directory here; write "),
+    ("processors.pha.state", "file:state", "processors.pha.state: 'file:state': not the URL of a directory here; "),
     ("processors.pha.state", "s3://bucket/prefix", "processors.pha.state: 's3://bucket/prefix': its first part is no "),
     ("ingestor.pha_ingestion", "gs://B", "ingestor.pha_ingestion: 'gs://B': no bucket's name; write gs://bucket/prefix"),
     ("portal.statistics", "gs:/bucket", "portal.statistics: 'gs' is not the beginning of a storage URL: write "),
