@@ -318,7 +318,11 @@ BAD_SETTINGS = [
     ("processors.pha.state", "s4://bucket", "processors.pha.state: 's4' is not the beginning of a storage URL: write "),
     ("processors.pha.state", "file:state", "processors.pha.state: 'file:state': not the URL of a directory here; "),
     ("processors.pha.state", "s3://bucket/prefix", "processors.pha.state: 's3://bucket/prefix': its first part is no "),
-    ("ingestor.pha_ingestion", "gs://B", "ingestor.pha_ingestion: 'gs://B': no bucket's name; write gs://bucket/prefix"),
+    (
+        "ingestor.pha_ingestion",
+        "gs://B",
+        "ingestor.pha_ingestion: 'gs://B': no bucket's name; write gs://bucket/prefix",
+    ),
     ("portal.statistics", "gs:/bucket", "portal.statistics: 'gs' is not the beginning of a storage URL: write "),
     (
         "processors.pha.state",
