@@ -257,3 +257,31 @@ def test_the_doctor_tells_as_whom(deployed: Deployed, clouds: Clouds) -> None:
     assert f", as role {ROLE} with an external id, at http://" in report["ingestion"]["text"]
     assert ", as service account writer@project-1.iam.gserviceaccount.com, at http://" in report["sum_parts"]["text"]
     assert "hunter2" not in str(report)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_in_a_bucket_is_inspected_as_a_file_is(clouds: Clouds, kind: str) -> None:
+    ingestion = PLAIN.folder / "pha" / "ingestion"
+    url = upload(clouds[kind], ingestion)
+    file = next(ingestion.rglob("*.batch"))
+    remote = f"{url}/{file.relative_to(ingestion)}"
+    shown = run("inspect", file).stdout
+    assert "packet digest: holds" in shown
+    done = run_apart("inspect", remote, env=through(clouds))
+    assert (done.returncode, done.stdout) == (0, shown.replace(str(file), remote)), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("{bucket}/a/missing.batch", "{bucket}/a/missing.batch is missing"),
+        ("s4://bucket/a", "'s4' is not the beginning of a storage URL"),
+        ("{bucket}", "no bucket's name"),
+    ],
+)
+def test_an_object_that_cannot_be_inspected_is_named(clouds: Clouds, url: str, words: str) -> None:
+    bucket = clouds["s3"].create_bucket()
+    done = run_apart("inspect", url.format(bucket=bucket), env=through(clouds))
+    assert done.returncode == 1
+    assert words.format(bucket=bucket) in done.stderr
+    assert "Traceback" not in done.stderr
