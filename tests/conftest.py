@@ -1,5 +1,6 @@
 """What many tests need."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,6 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.clouds import KINDS, Cloud, Clouds, forget_own_credentials
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, which who runs the tests in the background of a script may have told us to ignore.
+
+    Dagster does at SIGTERM what is to be done at Ctrl-C, so that all that we start would ignore that, too.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -76,8 +76,6 @@ def test_all_end_with_an_error(place: Place) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_all_end_with_a_signal(place: Place, number: signal.Signals) -> None:
     pids: list[int] = []
-    # Whoever runs the tests in the background of a script may have told us to ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), run_daemon(place):
         pids += started(place)

@@ -31,8 +31,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_all_end_with_a_signal(place: Place, number: signal.Signals) -> None:
-    # Whoever runs the tests in the background of a script may have told us to ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     pids: list[int] = []
 
     def interrupt() -> None:

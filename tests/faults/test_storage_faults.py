@@ -63,8 +63,14 @@ def work_until_a_failure(deployment: Deployment) -> None:
         for want in fresh:
             done.add(want)
             take_step(deployment, *want)
-            if deployment.failures:
+            if deployment.failures or failed_batches(deployment):
                 return
+
+
+def failed_batches(deployment: Deployment) -> list[str]:
+    """Why batches failed, of which a run tells so that the others go on."""
+    outcomes = [outcome for by_batch in deployment.outcomes for outcome in by_batch.values()]
+    return [outcome.why for outcome in outcomes if outcome.state is BatchState.FAILED]
 
 
 @pytest.fixture(autouse=True)
