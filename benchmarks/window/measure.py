@@ -23,7 +23,7 @@ from prio_assets.demo.processes import Daemon, environment, run_dagster, write_s
 from prio_assets.demo.scenario import PERIOD, Fault, Plan, PlannedBatch, Rows, Topic
 from prio_assets.errors import OperationalError
 from prio_assets.ingestor.batches import draw_uuid
-from prio_assets.portal.statistics import add_window
+from prio_assets.portal.statistics import Portal, add_window
 from prio_assets.prio.choice import choose_engine
 from prio_assets.wire.names import BatchName, sum_part_objects
 from prio_assets.wire.windows import Window, window_of
@@ -167,7 +167,8 @@ def _check_engine(instance: dg.DagsterInstance) -> None:
 
 def _check_sum(configuration: Configuration, topic: Topic, window: Window, size: Size, rows: Rows) -> None:
     """The sum of both parts is that of the rows."""
-    statistic = add_window(configuration.portal, topic.name, window)
+    portal = Portal(configuration.portal, configuration.portal.stores)
+    statistic = add_window(portal, topic.name, window)
     expected = rows.sum(axis=0, dtype=np.int64) * size.batches
     if statistic.clients != size.clients or list(statistic.sum) != expected.tolist():
         raise OperationalError(f"the sum over {statistic.clients} of {size.clients} clients is wrong")
